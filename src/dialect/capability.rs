@@ -1,0 +1,161 @@
+//! What a schema can do, one name each, and the fact that decides it.
+
+use super::Catalog;
+
+/// Something that differs between pg-boss's schemas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Capability {
+    /// Schema 24: a table per queue, `expire_in` an interval, an archive.
+    V10,
+    /// Policy `exclusive` (26, pg-boss 11.1).
+    Exclusive,
+    /// `group_id` and `group_tier` (27, pg-boss 12.6).
+    Groups,
+    /// Policy `key_strict_fifo` (28, pg-boss 12.10).
+    StrictFifo,
+    /// `heartbeat_on` and `heartbeat_seconds` (30, pg-boss 12.12).
+    Heartbeat,
+    /// `blocked`, `blocking`, `pending_dependencies` (31, pg-boss 12.19).
+    Flows,
+    /// Schemas 31 and 32, where completing a parent has to unblock its children itself.
+    InlineFlows,
+    /// `queue.notify` (32, pg-boss 12.21).
+    Notify,
+    /// A job that is due this very instant is fetched (33, pg-boss 12.22).
+    FetchInclusive,
+    /// A fetch breaks ties by id (up to 39, pg-boss 12.29).
+    FetchOrderById,
+    /// `source_name` and its companions on dead letters (34, pg-boss 12.23).
+    Lineage,
+    /// A dead letter expires as its own queue says and keeps the singleton key (37, pg-boss 12.26).
+    DeadLetterKey,
+    /// A dead letter keeps priority and group (38, pg-boss 12.28).
+    DeadLetterGroup,
+    /// A failed job's output goes to the dead letter's `source_output` (43, pg-boss 12.35).
+    SourceOutput,
+    /// `trace_context` (44, pg-boss 12.36).
+    TraceContext,
+    /// `upsert_by_key` (45, pg-boss 12.37).
+    UpsertByKey,
+    /// `retry_delay_max` and `deletion_seconds` (25, pg-boss 11.0).
+    RetryDelayMax,
+    /// Backoff adds the delay to the power (25 and 26, pg-boss 11.0 to 12.5).
+    BackoffAdds,
+    /// Backoff counts a delay of 0 as 1 (37, pg-boss 12.26).
+    BackoffFloor,
+    /// `job_now()` (42, pg-boss 12.33).
+    JobNow,
+    /// The index for priority order, i11 (40, pg-boss 12.30).
+    PriorityIndex,
+    /// The index over live states, i14 (46, pg-boss 12.38).
+    LiveIndex,
+}
+
+impl Capability {
+    /// Every capability.
+    pub const ALL: [Capability; 22] = [
+        Capability::V10,
+        Capability::Exclusive,
+        Capability::Groups,
+        Capability::StrictFifo,
+        Capability::Heartbeat,
+        Capability::Flows,
+        Capability::InlineFlows,
+        Capability::Notify,
+        Capability::FetchInclusive,
+        Capability::FetchOrderById,
+        Capability::Lineage,
+        Capability::DeadLetterKey,
+        Capability::DeadLetterGroup,
+        Capability::SourceOutput,
+        Capability::TraceContext,
+        Capability::UpsertByKey,
+        Capability::RetryDelayMax,
+        Capability::BackoffAdds,
+        Capability::BackoffFloor,
+        Capability::JobNow,
+        Capability::PriorityIndex,
+        Capability::LiveIndex,
+    ];
+
+    /// The name that guards a line of a template.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Capability::V10 => "v10",
+            Capability::Exclusive => "exclusive",
+            Capability::Groups => "groups",
+            Capability::StrictFifo => "strict_fifo",
+            Capability::Heartbeat => "heartbeat",
+            Capability::Flows => "flows",
+            Capability::InlineFlows => "inline_flows",
+            Capability::Notify => "notify",
+            Capability::FetchInclusive => "fetch_inclusive",
+            Capability::FetchOrderById => "fetch_order_by_id",
+            Capability::Lineage => "lineage",
+            Capability::DeadLetterKey => "dead_letter_key",
+            Capability::DeadLetterGroup => "dead_letter_group",
+            Capability::SourceOutput => "source_output",
+            Capability::TraceContext => "trace_context",
+            Capability::UpsertByKey => "upsert_by_key",
+            Capability::RetryDelayMax => "retry_delay_max",
+            Capability::BackoffAdds => "backoff_adds",
+            Capability::BackoffFloor => "backoff_floor",
+            Capability::JobNow => "job_now",
+            Capability::PriorityIndex => "priority_index",
+            Capability::LiveIndex => "live_index",
+        }
+    }
+
+    /// The first pg-boss release that has it, for messages.
+    pub fn release(self) -> &'static str {
+        match self {
+            Capability::V10 => "10.1.5",
+            Capability::RetryDelayMax | Capability::BackoffAdds => "11.0",
+            Capability::Exclusive => "11.1",
+            Capability::Groups => "12.6",
+            Capability::StrictFifo => "12.10",
+            Capability::Heartbeat => "12.12",
+            Capability::Flows | Capability::InlineFlows => "12.19",
+            Capability::Notify => "12.21",
+            Capability::FetchInclusive => "12.22",
+            Capability::FetchOrderById => "10.1.5",
+            Capability::Lineage => "12.23",
+            Capability::DeadLetterKey | Capability::BackoffFloor => "12.26",
+            Capability::DeadLetterGroup => "12.28",
+            Capability::PriorityIndex => "12.30",
+            Capability::JobNow => "12.33",
+            Capability::SourceOutput => "12.35",
+            Capability::TraceContext => "12.36",
+            Capability::UpsertByKey => "12.37",
+            Capability::LiveIndex => "12.38",
+        }
+    }
+
+    pub(super) fn holds(self, version: i32, catalog: &Catalog) -> bool {
+        match self {
+            Capability::V10 => catalog.has_column("job", "expire_in"),
+            Capability::Exclusive => version >= 26,
+            Capability::Groups => catalog.has_column("job", "group_id"),
+            Capability::StrictFifo => version >= 28,
+            Capability::Heartbeat => catalog.has_column("job", "heartbeat_seconds"),
+            Capability::Flows => catalog.has_column("job", "blocked"),
+            Capability::InlineFlows => {
+                catalog.has_column("job", "blocked") && !catalog.has_column("version", "flow_on")
+            }
+            Capability::Notify => catalog.has_column("queue", "notify"),
+            Capability::FetchInclusive => version >= 33,
+            Capability::FetchOrderById => version < 40,
+            Capability::Lineage => catalog.has_column("job", "source_name"),
+            Capability::DeadLetterKey | Capability::BackoffFloor => version >= 37,
+            Capability::DeadLetterGroup => version >= 38,
+            Capability::SourceOutput => catalog.has_column("job", "source_output"),
+            Capability::TraceContext => catalog.has_column("job", "trace_context"),
+            Capability::UpsertByKey => catalog.has_column("job", "upsert_by_key"),
+            Capability::RetryDelayMax => catalog.has_column("job", "retry_delay_max"),
+            Capability::BackoffAdds => matches!(version, 25 | 26),
+            Capability::JobNow => catalog.has_function("job_now"),
+            Capability::PriorityIndex => version >= 40,
+            Capability::LiveIndex => version >= 46,
+        }
+    }
+}

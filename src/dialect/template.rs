@@ -1,0 +1,47 @@
+//! Statements with holes, filled once per dialect and table.
+
+use super::{Capability, Dialect};
+
+/// The text of a `.sql` file.
+///
+/// Holes: `{schema}` (quoted), `{table}` (the queue's physical job table, quoted and qualified), `{job}` (the
+/// parent table), `{now}` (the database's clock). A line that ends in `--? name` stands only where the dialect
+/// has that [`Capability`]; with `--? !name` only where it has not; several names must all hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Template(pub &'static str);
+
+impl Template {
+    /// Fills the holes for one dialect and one job table (its unquoted name).
+    ///
+    /// # Panics
+    /// On a guard that names no capability; a test renders every template on every dialect.
+    pub fn render(&self, dialect: &Dialect, table: &str) -> String {
+        let mut sql = String::with_capacity(self.0.len());
+        for line in self.0.lines() {
+            let (text, stands) = match line.split_once("--?") {
+                Some((text, guards)) => (text, guards.split_whitespace().all(|guard| holds(dialect, guard))),
+                None => (line.split("--").next().unwrap_or_default(), true),
+            };
+            if stands && !text.trim().is_empty() {
+                sql.push_str(text.trim_end());
+                sql.push('\n');
+            }
+        }
+        sql.replace("{schema}", &super::quoted(dialect.schema()))
+            .replace("{table}", &dialect.qualified(table))
+            .replace("{job}", &dialect.qualified("job"))
+            .replace("{now}", &dialect.now())
+    }
+}
+
+fn holds(dialect: &Dialect, guard: &str) -> bool {
+    let (name, wanted) = match guard.strip_prefix('!') {
+        Some(name) => (name, false),
+        None => (guard, true),
+    };
+    let capability = Capability::ALL
+        .into_iter()
+        .find(|capability| capability.as_str() == name)
+        .unwrap_or_else(|| panic!("a template is guarded by `{name}`, which is no capability"));
+    dialect.has(capability) == wanted
+}
