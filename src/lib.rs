@@ -1,6 +1,7 @@
 //! strawboss: a worker for the jobs of a pg-boss that is already there.
 
 pub mod config;
+pub mod demo;
 pub mod dialect;
 pub mod handler;
 pub mod job;
