@@ -2,6 +2,7 @@
 
 pub mod claim;
 pub mod config;
+pub mod demo;
 pub mod dialect;
 pub mod handler;
 pub mod job;
