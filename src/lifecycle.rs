@@ -63,7 +63,7 @@ impl Lifecycle {
         std::thread::Builder::new()
             .name(name.into())
             .spawn(move || {
-                let (_named, _token) = (named, token);
+                let (_token, _named) = (token, named);
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build()

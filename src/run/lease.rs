@@ -9,13 +9,13 @@ use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::dialect::{Capability, Dialect, Template, Watch};
+use crate::dialect::{Dialect, Template, Watch};
 use crate::job::{Attempt, Job};
 use crate::observe::Metrics;
 use crate::postgres::{Class, Database, Error, Executor};
 use crate::queue::{Queue, QueueName};
 
-/// The statement that renews leases.
+/// Renews leases.
 pub const TOUCH: Template = Template(include_str!("touch.sql"));
 /// A lease is renewed when this share of it has passed.
 const SHARE: u32 = 4;
@@ -222,11 +222,7 @@ impl Keeper {
         let names: Vec<&str> = asked.iter().map(|(queue, _)| queue.as_str()).collect();
         let ids: Vec<Uuid> = asked.iter().map(|(_, attempt)| attempt.id).collect();
         let counts: Vec<i32> = asked.iter().map(|(_, attempt)| attempt.retry_count).collect();
-        let sql = if dialect.has(Capability::Heartbeat) {
-            TOUCH.render(dialect, table)
-        } else {
-            STILL_OURS.render(dialect, table)
-        };
+        let sql = TOUCH.render(dialect, table);
         let rows = client
             .query(
                 &sql,
@@ -240,11 +236,3 @@ impl Keeper {
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 }
-
-/// Where the schema has no heartbeats, the rows are only read.
-const STILL_OURS: Template = Template(
-    "SELECT j.name, j.id FROM {table} j \
-     JOIN unnest($1::text[], $2::uuid[], $3::int[]) AS v(name, id, retry_count) \
-     ON j.name = v.name AND j.id = v.id AND j.retry_count = v.retry_count \
-     WHERE j.state = 'active'",
-);

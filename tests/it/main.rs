@@ -4,3 +4,4 @@
 #[allow(dead_code, unused_imports)]
 mod support;
 mod support_itself;
+mod worker;
