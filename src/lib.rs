@@ -7,3 +7,4 @@ pub mod job;
 pub mod observe;
 pub mod postgres;
 pub mod queue;
+pub mod server;
