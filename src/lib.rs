@@ -14,3 +14,4 @@ pub mod run;
 pub mod settle;
 pub mod upkeep;
 pub mod worker;
+pub mod server;
