@@ -5,3 +5,4 @@ mod cluster;
 #[allow(dead_code, unused_imports)]
 mod support;
 mod support_itself;
+mod worker;
