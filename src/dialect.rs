@@ -6,10 +6,13 @@
 mod capability;
 mod catalog;
 mod template;
+mod watch;
 
 pub use capability::Capability;
 pub use catalog::Catalog;
+use template::Rendered;
 pub use template::Template;
+pub use watch::{Needed, Spoken, Watch, Watcher};
 
 /// The oldest schema spoken (pg-boss 10.1.5).
 pub const OLDEST: i32 = 24;
@@ -17,11 +20,19 @@ pub const OLDEST: i32 = 24;
 pub const NEWEST: i32 = 46;
 
 /// A pg-boss schema as found in a database: what it has and how its statements are written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Dialect {
     schema: String,
     version: i32,
     catalog: Catalog,
+    rendered: Rendered,
+}
+
+/// Two are equal when they speak alike, whatever each has rendered so far.
+impl PartialEq for Dialect {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.schema, self.version, &self.catalog) == (&other.schema, other.version, &other.catalog)
+    }
 }
 
 impl Dialect {
@@ -31,6 +42,7 @@ impl Dialect {
             schema: schema.into(),
             version,
             catalog,
+            rendered: Rendered::default(),
         }
     }
 

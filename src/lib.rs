@@ -1,10 +1,17 @@
 //! strawboss: a worker for the jobs of a pg-boss that is already there.
 
+pub mod claim;
 pub mod config;
 pub mod demo;
 pub mod dialect;
 pub mod handler;
 pub mod job;
+pub mod lifecycle;
 pub mod observe;
 pub mod postgres;
 pub mod queue;
+pub mod run;
+pub mod settle;
+pub mod upkeep;
+pub mod worker;
+pub mod server;

@@ -4,6 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use tokio_postgres::types::Type;
+
+use crate::dialect::{Dialect, Template};
+use crate::postgres::{Error, Executor};
+
+/// The statement that reads rows of the table `queue`.
+pub const READ: Template = Template(include_str!("queue/read.sql"));
+
 /// A queue's name, cheap to clone.
 ///
 /// Any non-empty text is taken when reading, since Node of versions 10 and 11 allowed nearly anything;
@@ -131,4 +139,30 @@ pub struct Queue {
     pub dead_letter: Option<QueueName>,
     /// The queue's own default heartbeat (schema 30 and later).
     pub heartbeat_seconds: Option<i32>,
+}
+
+impl Queue {
+    /// Reads the rows of those queues that exist.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn read(executor: &impl Executor, dialect: &Dialect, names: &[QueueName]) -> Result<Vec<Queue>, Error> {
+        let names: Vec<&str> = names.iter().map(QueueName::as_str).collect();
+        let rows = executor
+            .query(&READ.render(dialect, "job"), &[(&names, Type::TEXT_ARRAY)])
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let policy: Option<&str> = row.try_get("policy")?;
+                Ok(Queue {
+                    name: QueueName::new(row.try_get::<_, &str>("name")?),
+                    policy: policy.map_or(Some(Policy::Standard), |policy| policy.parse().ok()),
+                    table: row.try_get("table_name")?,
+                    notify: row.try_get("notify")?,
+                    dead_letter: row.try_get::<_, Option<&str>>("dead_letter")?.map(QueueName::new),
+                    heartbeat_seconds: row.try_get("heartbeat_seconds")?,
+                })
+            })
+            .collect()
+    }
 }

@@ -38,7 +38,8 @@ pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 /// How the private server is set up.
 #[derive(Clone)]
 pub struct Options {
-    /// Whether a commit reaches the disk before it is answered; true by default, false makes tests faster.
+    /// Whether a commit reaches the disk before it is answered; true by default. False is faster and still outlives a
+    /// crash of the server, though not one of the machine.
     pub durable: bool,
     /// How many connections the server takes; 100 by default.
     pub max_connections: u32,
@@ -223,7 +224,7 @@ impl Cluster {
             ("unix_socket_directories", self.socket_directory()),
         ];
         if !self.options.durable {
-            for name in ["fsync", "synchronous_commit", "full_page_writes"] {
+            for name in ["fsync", "full_page_writes"] {
                 parameters.push((name, "off".to_owned()));
             }
         }
@@ -232,7 +233,7 @@ impl Cluster {
         }
         parameters
             .iter()
-            .map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")))
+            .map(|(name, value)| format!("{name} = '{}'\n", value.replace('\\', "\\\\").replace('\'', "''")))
             .collect()
     }
 

@@ -21,7 +21,7 @@ pub enum Capability {
     InlineFlows,
     /// `queue.notify` (32, pg-boss 12.21).
     Notify,
-    /// A job that is due this very instant is fetched (33, pg-boss 12.22).
+    /// A job that is due this very instant is fetched (37, pg-boss 12.26).
     FetchInclusive,
     /// A fetch breaks ties by id (up to 39, pg-boss 12.29).
     FetchOrderById,
@@ -117,10 +117,9 @@ impl Capability {
             Capability::Heartbeat => "12.12",
             Capability::Flows | Capability::InlineFlows => "12.19",
             Capability::Notify => "12.21",
-            Capability::FetchInclusive => "12.22",
             Capability::FetchOrderById => "10.1.5",
             Capability::Lineage => "12.23",
-            Capability::DeadLetterKey | Capability::BackoffFloor => "12.26",
+            Capability::DeadLetterKey | Capability::BackoffFloor | Capability::FetchInclusive => "12.26",
             Capability::DeadLetterGroup => "12.28",
             Capability::PriorityIndex => "12.30",
             Capability::JobNow => "12.33",
@@ -143,10 +142,9 @@ impl Capability {
                 catalog.has_column("job", "blocked") && !catalog.has_column("version", "flow_on")
             }
             Capability::Notify => catalog.has_column("queue", "notify"),
-            Capability::FetchInclusive => version >= 33,
             Capability::FetchOrderById => version < 40,
             Capability::Lineage => catalog.has_column("job", "source_name"),
-            Capability::DeadLetterKey | Capability::BackoffFloor => version >= 37,
+            Capability::DeadLetterKey | Capability::BackoffFloor | Capability::FetchInclusive => version >= 37,
             Capability::DeadLetterGroup => version >= 38,
             Capability::SourceOutput => catalog.has_column("job", "source_output"),
             Capability::TraceContext => catalog.has_column("job", "trace_context"),

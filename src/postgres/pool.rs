@@ -74,6 +74,13 @@ pub struct Client {
     inner: deadpool_postgres::Client,
 }
 
+impl Client {
+    /// Runs several statements that take no parameters and whose rows are not wanted, as one transaction.
+    pub async fn batch(&self, sql: &str) -> Result<(), Error> {
+        Ok(self.inner.batch_execute(sql).await?)
+    }
+}
+
 impl Executor for Client {
     async fn query<'a>(&'a self, sql: &'a str, params: &'a [Param<'a>]) -> Result<Vec<Row>, Error> {
         let types: Vec<_> = params.iter().map(|(_, kind)| kind.clone()).collect();

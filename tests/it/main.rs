@@ -1,6 +1,8 @@
 //! Integration tests.
 
+mod cluster;
 // Not every helper has its room's tests yet.
 #[allow(dead_code, unused_imports)]
 mod support;
 mod support_itself;
+mod worker;

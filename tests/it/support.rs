@@ -2,6 +2,8 @@
 //! itself as the other party.
 
 pub mod node;
+pub mod otlp;
+pub mod proxy;
 pub mod schema;
 pub mod server;
 pub mod wait;
@@ -10,6 +12,13 @@ pub use node::{Boss, Release};
 pub use schema::Schema;
 pub use server::server;
 pub use wait::wait_for;
+
+/// Tells a person who waits for the first run; not captured with a test's own output, which is shown on failure only.
+pub fn say(line: &str) {
+    use std::io::Write;
+    // Nobody may be listening.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
 
 /// Leaves a test that needs the real pg-boss when `STRAWBOSS_SKIP_INTEROP=1`, saying so.
 macro_rules! needs_node {

@@ -33,7 +33,7 @@ pub fn private_cluster() -> Cluster {
     Cluster::start(Options {
         durable: false,
         max_connections: 500,
-        progress: std::sync::Arc::new(|line| eprintln!("{line}")),
+        progress: std::sync::Arc::new(super::say),
         ..Options::default()
     })
     .unwrap_or_else(|error| panic!("the tests need PostgreSQL: {error}"))

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use super::{Release, is_skipped};
+use crate::support::say;
 
 const PACKAGES: &str = include_str!("../../../node/package.json");
 
@@ -86,10 +87,10 @@ fn install() -> Result<Installed, String> {
 
     let complete = directory.join("complete");
     if !complete.exists() {
-        eprintln!(
+        say(&format!(
             "Installing pg-boss of five releases from npm into {}",
             directory.display()
-        );
+        ));
         fs::write(directory.join("package.json"), PACKAGES).map_err(failed)?;
         npm(&directory, &[])?;
         fs::write(&complete, "").map_err(failed)?;
@@ -120,7 +121,10 @@ fn find_node(directory: &Path) -> Result<PathBuf, String> {
     let home = directory.join("node");
     let program = home.join("node_modules").join(&package).join("bin/node");
     if !program.exists() {
-        eprintln!("Installing Node {OLDEST_NODE} from npm into {}", home.display());
+        say(&format!(
+            "Installing Node {OLDEST_NODE} from npm into {}",
+            home.display()
+        ));
         fs::create_dir_all(&home).map_err(|error| format!("{}: {error}", home.display()))?;
         npm(&home, &["--no-save", &format!("{package}@{OLDEST_NODE}")])?;
     }

@@ -1,0 +1,149 @@
+//! Who may take how many: the claim, the wake-ups before it and the demand behind it.
+
+mod consumer;
+mod scout;
+mod slots;
+
+pub use consumer::{Claimed, Consumer, Demand};
+pub use scout::{Scout, Served, Watched};
+pub use slots::{Slot, Slots};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use tokio_postgres::Row;
+use tokio_postgres::types::{Json, Type};
+
+use crate::dialect::{Dialect, Template};
+use crate::job::{Attempt, Group, Heartbeat, Job, RawJson};
+use crate::postgres::{Class, Error, Executor};
+use crate::queue::{Policy, Queue, QueueName};
+
+/// The statement that claims.
+pub const CLAIM: Template = Template(include_str!("claim/claim.sql"));
+
+/// Which due jobs of a queue may be claimed, and how many of a group at once.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// The lease lent to jobs that have no heartbeat of their own, in seconds (schema 30 and later).
+    pub lease: Option<i32>,
+    /// Jobs of a lower priority stay.
+    pub min_priority: Option<i32>,
+    /// Jobs of a higher priority stay.
+    pub max_priority: Option<i32>,
+    /// Jobs of one group that may be active at once, all workers together (schema 27 and later).
+    pub group_limit: Option<i32>,
+    /// The same by tier, as a JSON object of numbers.
+    pub group_tiers: Option<RawJson>,
+}
+
+impl Terms {
+    /// The claim for one queue, as this dialect writes it.
+    pub fn render(&self, dialect: &Dialect, queue: &Queue) -> Arc<str> {
+        let mut flags = Vec::new();
+        match queue.policy {
+            Some(Policy::Singleton) => flags.push("singleton"),
+            Some(Policy::Stately) => flags.extend(["singleton", "stately"]),
+            Some(Policy::KeyStrictFifo) => flags.push("strict_fifo"),
+            _ => {}
+        }
+        if self.group_limit.is_some() {
+            flags.push("group_limit");
+        }
+        if self.min_priority.is_some() {
+            flags.push("min_priority");
+        }
+        if self.max_priority.is_some() {
+            flags.push("max_priority");
+        }
+        CLAIM.render_with(dialect, &queue.table, &flags)
+    }
+}
+
+/// Claims up to `limit` jobs with a statement of [`Terms::render`].
+///
+/// Two claims that race for the same key of a policy meet at its unique index; the loser finds nothing.
+///
+/// # Errors
+/// Whatever the database says, that race excepted.
+pub async fn claim(
+    executor: &impl Executor,
+    sql: &str,
+    terms: &Terms,
+    queue: &QueueName,
+    limit: usize,
+) -> Result<Vec<Arc<Job>>, Error> {
+    let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+    let tiers = terms.group_tiers.as_ref().map(Json);
+    let rows = executor
+        .query(
+            sql,
+            &[
+                (&queue.as_str(), Type::TEXT),
+                (&limit, Type::INT4),
+                (&terms.lease, Type::INT4),
+                (&terms.min_priority, Type::INT4),
+                (&terms.max_priority, Type::INT4),
+                (&terms.group_limit, Type::INT4),
+                (&tiers, Type::JSONB),
+            ],
+        )
+        .await;
+    match rows {
+        Ok(rows) => {
+            let mut jobs = rows.iter().map(|row| read(row, queue)).collect::<Result<Vec<_>, _>>()?;
+            jobs.sort_by_key(|job| (std::cmp::Reverse(job.priority), job.created_on));
+            Ok(jobs)
+        }
+        Err(error) if error.class() == Class::Conflict => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn read(row: &Row, queue: &QueueName) -> Result<Arc<Job>, Error> {
+    let expire: f64 = row.try_get("expire")?;
+    let heartbeat_seconds: Option<i32> = row.try_get("heartbeat_seconds")?;
+    let own_heartbeat: Option<i32> = row.try_get("own_heartbeat")?;
+    let group: Option<String> = row.try_get("group_id")?;
+    let data: Option<Json<Box<RawValue>>> = row.try_get("data")?;
+    let trace_context: Option<Json<Box<RawValue>>> = row.try_get("trace_context")?;
+    Ok(Arc::new(Job {
+        attempt: Attempt {
+            id: row.try_get("id")?,
+            retry_count: row.try_get("retry_count")?,
+        },
+        queue: queue.clone(),
+        data: data.map(|json| Arc::from(json.0)),
+        retry_limit: row.try_get("retry_limit")?,
+        priority: row.try_get("priority")?,
+        created_on: moment(row, "created_on")?,
+        start_after: moment(row, "start_after")?,
+        started_on: moment(row, "started_on")?,
+        expire: Duration::try_from_secs_f64(expire).unwrap_or(Duration::from_secs(1)),
+        heartbeat: heartbeat_seconds.map(|seconds| Heartbeat {
+            seconds,
+            lent: own_heartbeat.is_none(),
+        }),
+        group: match group {
+            Some(id) => Some(Group {
+                id,
+                tier: row.try_get("group_tier")?,
+            }),
+            None => None,
+        },
+        singleton_key: row.try_get("singleton_key")?,
+        trace_context: trace_context.map(|json| Arc::from(json.0)),
+    }))
+}
+
+/// Reads a timestamp that may also be infinite, which chrono cannot say.
+fn moment(row: &Row, column: &str) -> Result<DateTime<Utc>, Error> {
+    use tokio_postgres::types::Timestamp;
+    Ok(match row.try_get::<_, Timestamp<DateTime<Utc>>>(column)? {
+        Timestamp::Value(value) => value,
+        Timestamp::PosInfinity => DateTime::<Utc>::MAX_UTC,
+        Timestamp::NegInfinity => DateTime::<Utc>::MIN_UTC,
+    })
+}

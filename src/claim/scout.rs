@@ -1,0 +1,265 @@
+//! Looks at all served queues with one statement and wakes the consumers that have something to do.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tokio_postgres::types::Type;
+use tokio_util::sync::CancellationToken;
+
+use super::Demand;
+use crate::dialect::{Capability, Dialect, Watch};
+use crate::observe::Metrics;
+use crate::postgres::{Class, Database, Error, Executor};
+use crate::queue::{Queue, QueueName};
+
+/// How often the rows of the served queues are read again.
+const ROSTER: Duration = Duration::from_secs(60);
+/// The same while one of them does not exist yet.
+const ROSTER_MISSING: Duration = Duration::from_secs(5);
+/// A peek may take at most this share of the time between two peeks.
+const DUTY: u32 = 20;
+
+/// A queue under watch.
+pub struct Watched {
+    /// Its name.
+    pub name: QueueName,
+    /// Looked at no less often than this.
+    pub poll_interval: Duration,
+    /// How its consumer is woken.
+    pub demand: Demand,
+    /// Where its consumer learns the dialect and the row of the table `queue`; `None` while it is not there.
+    pub served: watch::Sender<Option<Served>>,
+}
+
+/// A queue as it can be served now.
+#[derive(Clone)]
+pub struct Served {
+    /// The schema's dialect.
+    pub dialect: Arc<Dialect>,
+    /// The queue's row.
+    pub queue: Arc<Queue>,
+}
+
+/// The servant that looks.
+pub struct Scout {
+    database: Database,
+    watch: Watch,
+    watched: Vec<Watched>,
+    again: Arc<Notify>,
+    metrics: Metrics,
+}
+
+/// The peek for one dialect and one set of queue rows.
+struct Peek {
+    sql: String,
+    names: Vec<String>,
+    /// Positions in `watched`, in the order of `names`.
+    positions: Vec<usize>,
+}
+
+impl Scout {
+    /// A scout over those queues. `again` makes it read the queue rows and look at once.
+    pub fn new(database: Database, watch: Watch, watched: Vec<Watched>, again: Arc<Notify>, metrics: Metrics) -> Scout {
+        Scout {
+            database,
+            watch,
+            watched,
+            again,
+            metrics,
+        }
+    }
+
+    /// Looks until it is told to stop; `beat` is called each time a look came to an end.
+    pub async fn run(mut self, beat: impl Fn() + Send + Sync, stop: CancellationToken) {
+        let tick = self
+            .watched
+            .iter()
+            .map(|watched| watched.poll_interval)
+            .min()
+            .unwrap_or(Duration::from_secs(1));
+        let mut polled = vec![None::<Instant>; self.watched.len()];
+        let mut known: Option<(Arc<Dialect>, Peek, Instant)> = None;
+        let mut pause = Duration::ZERO;
+        let mut reread = true;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.again.notified() => reread = true,
+                () = self.watch.changed() => reread = true,
+                () = stop.cancelled() => return,
+            }
+            beat();
+            let Some(dialect) = self.watch.dialect() else {
+                for watched in &self.watched {
+                    watched.served.send_if_modified(|served| served.take().is_some());
+                }
+                known = None;
+                pause = Duration::from_secs(1);
+                continue;
+            };
+            let started = Instant::now();
+            let looked = async {
+                let age = if known
+                    .as_ref()
+                    .is_some_and(|(_, peek, _)| peek.names.len() < self.watched.len())
+                {
+                    ROSTER_MISSING
+                } else {
+                    ROSTER
+                };
+                let fresh = known
+                    .as_ref()
+                    .filter(|(of, _, read)| !reread && Arc::ptr_eq(of, &dialect) && read.elapsed() < age);
+                if fresh.is_none() {
+                    let peek = self.muster(&dialect).await?;
+                    known = Some((Arc::clone(&dialect), peek, Instant::now()));
+                    reread = false;
+                }
+                match &known {
+                    Some((_, peek, _)) => self.peek(peek, &mut polled).await,
+                    None => Ok(None),
+                }
+            };
+            pause = match looked.await {
+                Ok(due) => {
+                    let tick = tick.max(started.elapsed() * DUTY);
+                    due.map_or(tick, |due| due.min(tick))
+                }
+                Err(error) => {
+                    self.metrics
+                        .db_errors
+                        .with_label_values(&[error.class().as_str()])
+                        .inc();
+                    if error.class() == Class::Schema {
+                        reread = true;
+                        self.watch.nudge();
+                    }
+                    tracing::debug!(%error, "could not look for jobs");
+                    tick.max(Duration::from_millis(500))
+                }
+            };
+        }
+    }
+
+    /// Reads the queues' rows, tells the consumers, and writes the peek.
+    async fn muster(&self, dialect: &Arc<Dialect>) -> Result<Peek, Error> {
+        let client = self.database.client().await?;
+        let names: Vec<QueueName> = self.watched.iter().map(|watched| watched.name.clone()).collect();
+        let mut rows: HashMap<QueueName, Queue> = Queue::read(&client, dialect, &names)
+            .await?
+            .into_iter()
+            .map(|queue| (queue.name.clone(), queue))
+            .collect();
+        let mut peek = Peek {
+            sql: String::new(),
+            names: Vec::new(),
+            positions: Vec::new(),
+        };
+        for (position, watched) in self.watched.iter().enumerate() {
+            let Some(queue) = rows.remove(&watched.name) else {
+                watched.served.send_if_modified(|served| {
+                    let gone = served.take().is_some();
+                    if gone {
+                        tracing::warn!(queue = %watched.name, "the queue is gone; waiting for it to be created");
+                    }
+                    gone
+                });
+                continue;
+            };
+            if !peek.sql.is_empty() {
+                peek.sql.push_str("\nUNION ALL ");
+            }
+            peek.names.push(watched.name.to_string());
+            peek.positions.push(position);
+            let earliest = earliest(dialect, &dialect.qualified(&queue.table), peek.names.len());
+            let _ = write!(
+                peek.sql,
+                "SELECT {}, EXTRACT(epoch FROM ({earliest}) - {})::float8",
+                peek.names.len() - 1,
+                dialect.now()
+            );
+            watched.served.send_if_modified(|served| {
+                let same = served
+                    .as_ref()
+                    .is_some_and(|known| *known.queue == queue && Arc::ptr_eq(&known.dialect, dialect));
+                if !same {
+                    *served = Some(Served {
+                        dialect: Arc::clone(dialect),
+                        queue: Arc::new(queue),
+                    });
+                }
+                !same
+            });
+        }
+        Ok(peek)
+    }
+
+    /// Wakes whoever has due jobs; returns how long until the next job is due, where that is known.
+    async fn peek(&self, peek: &Peek, polled: &mut [Option<Instant>]) -> Result<Option<Duration>, Error> {
+        if peek.names.is_empty() {
+            return Ok(None);
+        }
+        let client = self.database.client().await?;
+        let rows = client.query(&peek.sql, &[(&peek.names, Type::TEXT_ARRAY)]).await?;
+        let now = Instant::now();
+        let mut next = None::<Duration>;
+        for row in &rows {
+            let position = peek.positions[usize::try_from(row.try_get::<_, i32>(0)?).unwrap_or_default()];
+            let watched = &self.watched[position];
+            match row.try_get::<_, Option<f64>>(1)? {
+                Some(seconds) if seconds <= 0.0 => {
+                    if polled[position]
+                        .is_none_or(|at| now.duration_since(at) + Duration::from_millis(5) >= watched.poll_interval)
+                    {
+                        polled[position] = Some(now);
+                        watched.demand.wake("poll");
+                    }
+                }
+                Some(seconds) => {
+                    // What is due before the next look is worth a look of its own; polled is cleared so that it is taken then.
+                    if let Ok(due) = Duration::try_from_secs_f64(seconds) {
+                        polled[position] = None;
+                        let due = due + Duration::from_millis(1);
+                        next = Some(next.map_or(due, |next| next.min(due)));
+                    }
+                }
+                None => {}
+            }
+        }
+        Ok(next)
+    }
+}
+
+/// The earliest `start_after` of a queue's claimable jobs, by whichever index the dialect has for it.
+fn earliest(dialect: &Dialect, table: &str, parameter: usize) -> String {
+    let now = dialect.now();
+    let blocked = if dialect.has(Capability::Flows) {
+        " AND NOT blocked"
+    } else {
+        ""
+    };
+    let queued = |state: &str| format!("FROM {table} WHERE name = ($1::text[])[{parameter}] AND {state}{blocked}");
+    if dialect.has(Capability::LiveIndex) {
+        let first = |state: &str| {
+            format!(
+                "(SELECT start_after {} ORDER BY start_after LIMIT 1)",
+                queued(&format!("state = '{state}'")).replace(" AND NOT blocked", " AND blocked = false")
+            )
+        };
+        format!("LEAST({}, {})", first("created"), first("retry"))
+    } else if dialect.has(Capability::PriorityIndex) {
+        // Without an index by time: any due job will do, and only where there is none is the next one sought.
+        let waiting = queued("state < 'active'");
+        format!(
+            "COALESCE((SELECT start_after {waiting} AND start_after <= {now} LIMIT 1), (SELECT min(start_after) {waiting}))"
+        )
+    } else {
+        format!(
+            "SELECT start_after {} ORDER BY start_after LIMIT 1",
+            queued("state < 'active'")
+        )
+    }
+}

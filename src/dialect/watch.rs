@@ -1,0 +1,277 @@
+//! Watches the schema while the worker runs: a Node deploy may migrate it at any time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_postgres::types::Type;
+use tokio_util::sync::CancellationToken;
+
+use super::{Dialect, NEWEST, OLDEST, Template, quoted};
+use crate::observe::Metrics;
+use crate::postgres::{Class, Client, Database, Error, Executor};
+
+/// How often the schema is looked at when nothing asks for it.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// How soon a schema that cannot be spoken, or a database that cannot be reached, is looked at again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is known of the schema.
+#[derive(Debug, Clone)]
+pub enum Spoken {
+    /// Nothing yet: the database has not answered.
+    Unknown(String),
+    /// The database answers and has no pg-boss in that schema.
+    Missing(String),
+    /// There is one that this build does not speak, and why.
+    Unsupported {
+        /// Its version; 0 where it has none.
+        version: i32,
+        /// What is missing.
+        reason: String,
+    },
+    /// There is one, and this is how it is spoken to.
+    Yes(Arc<Dialect>),
+}
+
+impl Spoken {
+    /// The dialect, if there is one.
+    pub fn dialect(&self) -> Option<&Arc<Dialect>> {
+        match self {
+            Spoken::Yes(dialect) => Some(dialect),
+            _ => None,
+        }
+    }
+
+    /// Why nothing can be done, for people; `None` when all is well.
+    pub fn trouble(&self) -> Option<&str> {
+        match self {
+            Spoken::Unknown(reason) | Spoken::Missing(reason) | Spoken::Unsupported { reason, .. } => Some(reason),
+            Spoken::Yes(_) => None,
+        }
+    }
+}
+
+/// A statement that has to be preparable for the schema to count as spoken.
+#[derive(Debug, Clone, Copy)]
+pub struct Needed {
+    /// What it is for, for the message.
+    pub purpose: &'static str,
+    /// Its text.
+    pub template: Template,
+    /// The flags it is rendered with.
+    pub flags: &'static [&'static str],
+}
+
+/// Reads and re-reads the schema; everyone else holds a [`Watch`].
+pub struct Watcher {
+    database: Database,
+    schema: String,
+    needed: Vec<Needed>,
+    metrics: Metrics,
+    sender: watch::Sender<Spoken>,
+    nudge: Arc<Notify>,
+}
+
+/// The current dialect, and a way to ask for another look.
+#[derive(Clone)]
+pub struct Watch {
+    receiver: watch::Receiver<Spoken>,
+    nudge: Arc<Notify>,
+}
+
+impl Watch {
+    /// What is known now.
+    pub fn now(&self) -> Spoken {
+        self.receiver.borrow().clone()
+    }
+
+    /// The dialect now, if the schema is spoken.
+    pub fn dialect(&self) -> Option<Arc<Dialect>> {
+        self.receiver.borrow().dialect().cloned()
+    }
+
+    /// Asks for a look at once: a statement met something undefined.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Waits until something else is known; never returns once the watcher has ended.
+    pub async fn changed(&mut self) {
+        if self.receiver.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until the schema is spoken.
+    pub async fn spoken(&mut self) -> Arc<Dialect> {
+        loop {
+            if let Some(dialect) = self.receiver.borrow_and_update().dialect() {
+                return Arc::clone(dialect);
+            }
+            self.changed().await;
+        }
+    }
+}
+
+impl Watcher {
+    /// A watcher of `schema` that wants every statement of `needed` to be preparable.
+    pub fn new(database: Database, schema: &str, needed: Vec<Needed>, metrics: Metrics) -> (Watcher, Watch) {
+        let (sender, receiver) = watch::channel(Spoken::Unknown("the database has not answered yet".into()));
+        let nudge = Arc::new(Notify::new());
+        let watch = Watch {
+            receiver,
+            nudge: Arc::clone(&nudge),
+        };
+        (
+            Watcher {
+                database,
+                schema: schema.to_owned(),
+                needed,
+                metrics,
+                sender,
+                nudge,
+            },
+            watch,
+        )
+    }
+
+    /// Watches until it is told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut fingerprint = String::new();
+        while !stop.is_cancelled() {
+            let pause = match self.look(&mut fingerprint).await {
+                Ok(()) if self.sender.borrow().dialect().is_some() => INTERVAL,
+                Ok(()) => RETRY,
+                Err(error) => {
+                    self.metrics
+                        .db_errors
+                        .with_label_values(&[error.class().as_str()])
+                        .inc();
+                    if matches!(*self.sender.borrow(), Spoken::Unknown(_)) {
+                        tracing::warn!(%error, "the database does not answer; trying again");
+                        self.sender.send_replace(Spoken::Unknown(error.to_string()));
+                    } else {
+                        tracing::debug!(%error, "the schema could not be looked at");
+                    }
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.nudge.notified() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Looks once; does the full reading only where the fingerprint differs.
+    async fn look(&self, fingerprint: &mut String) -> Result<(), Error> {
+        let client = self.database.client().await?;
+        let before = chrono::Utc::now();
+        let sql = format!(
+            "SELECT v.version, f.print, clock_timestamp() FROM \
+             (SELECT md5(string_agg(concat_ws('.', kind, relation, name), ',' ORDER BY kind, relation, name)) AS print FROM ({}) c) f \
+             LEFT JOIN {}.version v ON true",
+            include_str!("catalog.sql"),
+            quoted(&self.schema)
+        );
+        let row = match client.query(&sql, &[(&self.schema, Type::TEXT)]).await {
+            Ok(mut rows) => rows.swap_remove(0),
+            Err(error) if error.class() == Class::Schema => {
+                fingerprint.clear();
+                self.publish(Spoken::Missing(format!(
+                    "no pg-boss is installed in schema \"{0}\"; start the Node app once, or run `strawboss schema install --schema {0}`",
+                    self.schema
+                )));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let there: chrono::DateTime<chrono::Utc> = row.try_get(2)?;
+        let middle = before + (chrono::Utc::now() - before) / 2;
+        self.metrics
+            .clock_skew
+            .set((there - middle).num_microseconds().unwrap_or(0) as f64 / 1e6);
+
+        let version: Option<i32> = row.try_get(0)?;
+        let print = format!("{version:?} {:?}", row.try_get::<_, Option<String>>(1)?);
+        if print == *fingerprint {
+            return Ok(());
+        }
+        let dialect = Dialect::read(&client, &self.schema).await?;
+        let spoken = self.judge(&client, dialect).await?;
+        // A schema that is not spoken is judged anew each time: what it lacks may come without a trace in the catalog.
+        *fingerprint = if spoken.dialect().is_some() {
+            print
+        } else {
+            String::new()
+        };
+        self.publish(spoken);
+        Ok(())
+    }
+
+    async fn judge(&self, client: &Client, dialect: Dialect) -> Result<Spoken, Error> {
+        let version = dialect.version();
+        if version < OLDEST {
+            let reason = format!(
+                "schema \"{}\" has version {version}; the oldest one spoken is {OLDEST} (pg-boss 10.1.5): upgrade the Node app's pg-boss",
+                self.schema
+            );
+            return Ok(Spoken::Unsupported { version, reason });
+        }
+        let table = if dialect.catalog().has_table("job_common") {
+            "job_common"
+        } else {
+            "job"
+        };
+        for needed in &self.needed {
+            let sql = needed.template.render_with(&dialect, table, needed.flags);
+            let probe = format!("PREPARE strawboss_probe AS {sql}; DEALLOCATE strawboss_probe");
+            match client.batch(&probe).await {
+                Ok(()) => {}
+                Err(error) if error.class() == Class::Connection || error.class() == Class::Transient => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    let reason = format!(
+                        "schema \"{}\" (version {version}) cannot be spoken: to {} this worker needs what it lacks: {error}",
+                        self.schema, needed.purpose
+                    );
+                    return Ok(Spoken::Unsupported { version, reason });
+                }
+            }
+        }
+        Ok(Spoken::Yes(Arc::new(dialect)))
+    }
+
+    fn publish(&self, spoken: Spoken) {
+        let version = match &spoken {
+            Spoken::Yes(dialect) => dialect.version(),
+            Spoken::Unsupported { version, .. } => *version,
+            _ => 0,
+        };
+        self.metrics.schema_version.set(version.into());
+        self.metrics.schema_supported.set(i64::from(spoken.dialect().is_some()));
+        self.sender.send_if_modified(|known| {
+            let same = match (&*known, &spoken) {
+                (Spoken::Yes(old), Spoken::Yes(new)) => old == new,
+                (old, new) => old.dialect().is_none() && new.dialect().is_none() && old.trouble() == new.trouble(),
+            };
+            if same {
+                return false;
+            }
+            match &spoken {
+                Spoken::Yes(_) if version > NEWEST => tracing::warn!(
+                    version,
+                    newest = NEWEST,
+                    "the schema is newer than this build knows; every statement holds, so it is spoken as the newest known"
+                ),
+                Spoken::Yes(_) => tracing::info!(version, schema = %self.schema, "speaking pg-boss's schema"),
+                other => tracing::error!(reason = other.trouble(), "nothing is claimed until the schema can be spoken"),
+            }
+            *known = spoken;
+            true
+        });
+    }
+}

@@ -1,0 +1,145 @@
+//! Tasks by name, a soft stop and a hard one, and a report of what hangs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The tasks of one worker and the two signals that end them; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Lifecycle {
+    /// No new claims; what runs may finish.
+    pub soft: CancellationToken,
+    /// Runs are cut off and their jobs handed back.
+    pub hard: CancellationToken,
+    tracker: TaskTracker,
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+}
+
+/// Counts a task under its name for as long as it lives.
+struct Named {
+    name: &'static str,
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = running.get_mut(self.name) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(self.name);
+            }
+        }
+    }
+}
+
+impl Lifecycle {
+    /// Spawns a task under a name, so that a stop that hangs can say on what.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let named = self.named(name);
+        self.tracker.spawn(async move {
+            let _named = named;
+            task.await
+        })
+    }
+
+    /// Runs a task on a thread and a runtime of its own, under a name.
+    ///
+    /// # Panics
+    /// Where the system has no thread or no event queue left, which no worker could run without.
+    pub fn spawn_apart(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let named = self.named(name);
+        let token = self.tracker.token();
+        std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || {
+                let (_token, _named) = (token, named);
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("a runtime of one thread can be made at start");
+                runtime.block_on(task);
+            })
+            .expect("a thread can be made at start");
+    }
+
+    fn named(&self, name: &'static str) -> Named {
+        *self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(name)
+            .or_default() += 1;
+        Named {
+            name,
+            running: Arc::clone(&self.running),
+        }
+    }
+
+    /// The names of the tasks that live, with how many of each.
+    pub fn running(&self) -> BTreeMap<&'static str, usize> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until every task has ended, for so long at most; returns the names of those that have not.
+    pub async fn ended(&self, patience: Duration) -> BTreeMap<&'static str, usize> {
+        self.tracker.close();
+        let _ = tokio::time::timeout(patience, self.tracker.wait()).await;
+        self.running()
+    }
+}
+
+/// What a worker did in its life, and what was left when it stopped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Attempts by what came of them.
+    pub outcomes: BTreeMap<&'static str, u64>,
+    /// Jobs that were running when the stop came and finished within the grace.
+    pub drained: usize,
+    /// Jobs handed back unfinished.
+    pub released: usize,
+    /// Verdicts that could not be written before the stop; their jobs run again.
+    pub unwritten: usize,
+    /// Tasks that did not end, with how many of each.
+    pub hanging: BTreeMap<&'static str, usize>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stopped")?;
+        for (outcome, count) in &self.outcomes {
+            write!(f, ", {count} {outcome}")?;
+        }
+        write!(
+            f,
+            "; on the stop {} finished and {} were handed back",
+            self.drained, self.released
+        )?;
+        if self.unwritten > 0 {
+            write!(
+                f,
+                ", {} verdicts could not be written (their jobs run again)",
+                self.unwritten
+            )?;
+        }
+        if !self.hanging.is_empty() {
+            let names: Vec<_> = self
+                .hanging
+                .iter()
+                .map(|(name, count)| format!("{name} ({count})"))
+                .collect();
+            write!(f, "; still hanging: {}", names.join(", "))?;
+        }
+        Ok(())
+    }
+}

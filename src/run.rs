@@ -1,0 +1,7 @@
+//! One attempt: deadline, lease, panic guard, and the verdict it comes to.
+
+mod attempt;
+mod lease;
+
+pub use attempt::{Ended, attempt};
+pub use lease::{Keeper, Leases, TOUCH};

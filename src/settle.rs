@@ -1,0 +1,9 @@
+//! The verdict is written: grouped, fenced, and again if the database was away.
+
+mod output;
+mod settler;
+mod write;
+
+pub use output::{failure, wrap};
+pub use settler::{Settlement, Settler, Verdicts};
+pub use write::{COMPLETE, FAIL, RELEASE};

@@ -1,0 +1,14 @@
+-- Hands attempts back as if they had not been claimed: the next fetch finds `started_on` empty and counts no retry.
+-- Returns (name, id) of those written.
+-- Arrays of one length: $1 text[] queue, $2 uuid[] id, $3 int[] retry_count, $4 bool[] whether the heartbeat was lent by the
+-- claim. Locks the rows; by the primary key (name, id).
+-- A policy that has no room for the row in its state of old (flag `swap`) may have room in the other queued state.
+UPDATE {table} j
+SET state = CASE WHEN j.retry_count > 0 THEN 'retry' ELSE 'created' END::{schema}.job_state --? !+swap
+SET state = CASE WHEN j.retry_count > 0 THEN 'created' ELSE 'retry' END::{schema}.job_state --? +swap
+  , started_on = NULL
+  , heartbeat_on = NULL                                                        --? heartbeat
+  , heartbeat_seconds = CASE WHEN v.lent THEN NULL ELSE j.heartbeat_seconds END --? heartbeat
+FROM unnest($1::text[], $2::uuid[], $3::int[], $4::bool[]) AS v(name, id, retry_count, lent)
+WHERE j.name = v.name AND j.id = v.id AND j.state = 'active' AND j.retry_count = v.retry_count
+RETURNING j.name, j.id

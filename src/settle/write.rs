@@ -1,0 +1,224 @@
+//! The statements that write verdicts, each for many attempts at once.
+
+use std::collections::HashSet;
+
+use serde_json::value::RawValue;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::output::storable;
+use crate::dialect::{Dialect, Template};
+use crate::job::{Job, Outcome, RawJson, Verdict};
+use crate::postgres::{Error, Executor};
+
+/// Completes attempts.
+pub const COMPLETE: Template = Template(include_str!("complete.sql"));
+/// Fails attempts (flag `settle`), or takes jobs back whose time or lease is over (flag `sweep`).
+pub const FAIL: Template = Template(include_str!("fail.sql"));
+/// Hands attempts back.
+pub const RELEASE: Template = Template(include_str!("release.sql"));
+
+/// The kinds of statement, as the label `op` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Operation {
+    Complete,
+    Fail,
+    Release,
+}
+
+impl Operation {
+    pub(super) fn of(verdict: &Verdict) -> Operation {
+        match verdict {
+            Verdict::Complete { .. } => Operation::Complete,
+            Verdict::Fail { .. } | Verdict::DeadLetter { .. } => Operation::Fail,
+            Verdict::Release => Operation::Release,
+        }
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Operation::Complete => "complete",
+            Operation::Fail => "fail",
+            Operation::Release => "release",
+        }
+    }
+}
+
+/// One verdict on its way to the database.
+pub(super) struct Entry<'a> {
+    pub(super) job: &'a Job,
+    pub(super) verdict: &'a Verdict,
+}
+
+/// A row that was written, and what became of the job.
+pub(super) struct Written {
+    pub(super) id: Uuid,
+    pub(super) queue: String,
+    pub(super) outcome: Outcome,
+}
+
+/// Writes verdicts of one kind for jobs of one table; what is not among the rows returned was refused by its fence.
+///
+/// `cautious`: outputs are stripped of what jsonb refuses, and a release takes the other queued state.
+pub(super) async fn write(
+    executor: &impl Executor,
+    dialect: &Dialect,
+    table: &str,
+    operation: Operation,
+    entries: &[Entry<'_>],
+    cautious: bool,
+) -> Result<Vec<Written>, Error> {
+    let names: Vec<&str> = entries.iter().map(|entry| entry.job.queue.as_str()).collect();
+    let ids: Vec<Uuid> = entries.iter().map(|entry| entry.job.attempt.id).collect();
+    let counts: Vec<i32> = entries.iter().map(|entry| entry.job.attempt.retry_count).collect();
+    let lent: Vec<bool> = entries
+        .iter()
+        .map(|entry| entry.job.heartbeat.is_some_and(|heartbeat| heartbeat.lent))
+        .collect();
+    let stored: Vec<Option<RawJson>> = entries.iter().map(|entry| output_of(entry.verdict, cautious)).collect();
+    let outputs: Vec<Option<&str>> = stored
+        .iter()
+        .map(|output| output.as_deref().map(RawValue::get))
+        .collect();
+    match operation {
+        Operation::Complete => {
+            let sql = COMPLETE.render(dialect, table);
+            let rows = executor
+                .query(
+                    &sql,
+                    &[
+                        (&names, Type::TEXT_ARRAY),
+                        (&ids, Type::UUID_ARRAY),
+                        (&counts, Type::INT4_ARRAY),
+                        (&outputs, Type::TEXT_ARRAY),
+                        (&lent, Type::BOOL_ARRAY),
+                    ],
+                )
+                .await?;
+            rows.iter()
+                .map(|row| {
+                    Ok(Written {
+                        queue: row.try_get(0)?,
+                        id: row.try_get(1)?,
+                        outcome: Outcome::Completed,
+                    })
+                })
+                .collect()
+        }
+        Operation::Fail => {
+            let sql = FAIL.render_with(dialect, table, &["settle"]);
+            let terminal: Vec<bool> = entries
+                .iter()
+                .map(|entry| matches!(entry.verdict, Verdict::DeadLetter { .. }))
+                .collect();
+            let (not_before, after): (Vec<Option<f64>>, Vec<Option<f64>>) =
+                entries.iter().map(|entry| delays_of(entry.verdict)).unzip();
+            let rows = executor
+                .query(
+                    &sql,
+                    &[
+                        (&names, Type::TEXT_ARRAY),
+                        (&ids, Type::UUID_ARRAY),
+                        (&counts, Type::INT4_ARRAY),
+                        (&outputs, Type::TEXT_ARRAY),
+                        (&terminal, Type::BOOL_ARRAY),
+                        (&not_before, Type::FLOAT8_ARRAY),
+                        (&after, Type::FLOAT8_ARRAY),
+                        (&lent, Type::BOOL_ARRAY),
+                    ],
+                )
+                .await?;
+            rows.iter()
+                .map(|row| {
+                    let state: &str = row.try_get("state")?;
+                    let outcome = match (state, row.try_get("dead_lettered")?) {
+                        ("retry", _) => Outcome::Retried,
+                        (_, true) => Outcome::DeadLettered,
+                        _ => Outcome::Failed,
+                    };
+                    Ok(Written {
+                        queue: row.try_get("name")?,
+                        id: row.try_get("id")?,
+                        outcome,
+                    })
+                })
+                .collect()
+        }
+        Operation::Release => {
+            let flags: &[&str] = if cautious { &["swap"] } else { &[] };
+            let sql = RELEASE.render_with(dialect, table, flags);
+            let rows = executor
+                .query(
+                    &sql,
+                    &[
+                        (&names, Type::TEXT_ARRAY),
+                        (&ids, Type::UUID_ARRAY),
+                        (&counts, Type::INT4_ARRAY),
+                        (&lent, Type::BOOL_ARRAY),
+                    ],
+                )
+                .await?;
+            rows.iter()
+                .map(|row| {
+                    Ok(Written {
+                        queue: row.try_get(0)?,
+                        id: row.try_get(1)?,
+                        outcome: Outcome::Released,
+                    })
+                })
+                .collect()
+        }
+    }
+}
+
+/// Those of the ids whose rows already show the completion: a write whose answer was lost on the way.
+pub(super) async fn already_completed(
+    executor: &impl Executor,
+    dialect: &Dialect,
+    table: &str,
+    entries: &[Entry<'_>],
+) -> Result<HashSet<Uuid>, Error> {
+    let sql = format!(
+        "SELECT j.id FROM {} j JOIN unnest($1::text[], $2::uuid[], $3::int[]) AS v(name, id, retry_count) \
+         ON j.name = v.name AND j.id = v.id AND j.retry_count = v.retry_count WHERE j.state = 'completed'",
+        dialect.qualified(table)
+    );
+    let names: Vec<&str> = entries.iter().map(|entry| entry.job.queue.as_str()).collect();
+    let ids: Vec<Uuid> = entries.iter().map(|entry| entry.job.attempt.id).collect();
+    let counts: Vec<i32> = entries.iter().map(|entry| entry.job.attempt.retry_count).collect();
+    let rows = executor
+        .query(
+            &sql,
+            &[
+                (&names, Type::TEXT_ARRAY),
+                (&ids, Type::UUID_ARRAY),
+                (&counts, Type::INT4_ARRAY),
+            ],
+        )
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+fn output_of(verdict: &Verdict, cautious: bool) -> Option<RawJson> {
+    let output = match verdict {
+        Verdict::Complete { output } | Verdict::Fail { output, .. } | Verdict::DeadLetter { output, .. } => {
+            output.as_ref()?
+        }
+        Verdict::Release => return None,
+    };
+    if cautious {
+        storable(output)
+    } else {
+        Some(output.clone())
+    }
+}
+
+fn delays_of(verdict: &Verdict) -> (Option<f64>, Option<f64>) {
+    match verdict {
+        Verdict::Fail { not_before, after, .. } => (
+            not_before.map(|delay| delay.as_secs_f64()),
+            after.map(|delay| delay.as_secs_f64()),
+        ),
+        _ => (None, None),
+    }
+}

@@ -1,0 +1,93 @@
+//! The whole walk of a job: sent by Node, claimed, run and settled here, on every schema.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use strawboss::config::{Config, DatabaseConfig, QueueConfig, WorkerConfig};
+use strawboss::handler::{HandlerError, typed};
+use strawboss::observe::Metrics;
+use strawboss::worker::Worker;
+use tokio::sync::oneshot;
+
+use crate::support::{Boss, Release, Schema};
+
+fn config(schema: &Schema, queues: &[&str]) -> Config {
+    let queue = QueueConfig {
+        concurrency: 10,
+        batch_size: 10,
+        poll_interval: Duration::from_millis(50),
+        ..QueueConfig::default()
+    };
+    Config {
+        database: DatabaseConfig {
+            url: schema.url.clone(),
+            schema: schema.name.clone(),
+            pool_size: 5,
+        },
+        worker: WorkerConfig {
+            concurrency: 20,
+            shutdown_grace: Duration::from_secs(5),
+            heartbeat: Duration::from_secs(10),
+            ..WorkerConfig::default()
+        },
+        queues: queues
+            .iter()
+            .map(|name| ((*name).to_owned(), queue.clone()))
+            .collect::<BTreeMap<_, _>>(),
+        ..Config::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_every_release_is_completed_retried_and_dead_lettered() {
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_test_writer()
+        .try_init();
+    for release in Release::ALL {
+        let schema = Schema::new(release).await;
+        let boss = Boss::start(release, &schema.url, &schema.name, json!({})).await;
+        boss.call("createQueue", json!(["dead"])).await.expect("createQueue");
+        boss.call(
+            "createQueue",
+            json!(["q", {"name": "q", "retryLimit": 2, "retryDelay": 0, "deadLetter": "dead", "policy": "standard"}]),
+        )
+        .await
+        .expect("createQueue");
+        boss.call("send", json!(["q", {"n": 1}])).await.expect("send");
+        boss.call("send", json!(["q", {"n": 2}])).await.expect("send");
+        let seen = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&seen);
+        let mut worker = Worker::new(config(&schema, &["q"]), Metrics::new());
+        worker.handle(
+            "q",
+            typed(move |data: Value, _job, _context| {
+                counted.fetch_add(1, Ordering::SeqCst);
+                async move {
+                    if data["n"] == 2 {
+                        Err(HandlerError::retry("no luck"))
+                    } else {
+                        Ok(json!({"done": data["n"]}))
+                    }
+                }
+            }),
+        );
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(worker.run(async move {
+            let _ = stopped.await;
+        }));
+        schema.until("(SELECT count(*) FROM {schema}.job WHERE name = 'dead') = 1 AND (SELECT count(*) FROM {schema}.job WHERE state = 'completed') = 1").await;
+        let _ = stop.send(());
+        let report = running
+            .await
+            .expect("the worker does not panic")
+            .expect("the worker ends well");
+        assert_eq!(seen.load(Ordering::SeqCst), 4, "{release:?}");
+        assert_eq!(report.hanging, BTreeMap::new(), "{release:?}");
+        println!("{release:?} {report}");
+        boss.stop().await;
+    }
+}
