@@ -1,6 +1,7 @@
 //! Integration tests.
 
 mod cluster;
+mod enqueue;
 // Not every helper has its room's tests yet.
 #[allow(dead_code, unused_imports)]
 mod support;
