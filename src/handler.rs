@@ -57,7 +57,8 @@ pub struct Context {
     pub cancelled: CancellationToken,
     /// When the attempt is cut off.
     pub deadline: Instant,
-    /// The trace context of this attempt's span, for calls the handler makes (empty when traces are off).
+    /// The trace context of this attempt's span, for calls the handler makes; with traces off, the context the job was
+    /// sent in.
     pub trace: opentelemetry::Context,
 }
 
