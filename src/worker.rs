@@ -283,9 +283,9 @@ impl Worker {
                 .filter_map(|served| served.borrow().as_ref().map(|served| served.queue.name.to_string()))
                 .collect()
         });
-        let (tasks, flying) = (life.clone(), runs.clone());
+        let (tasks, in_flight) = (life.clone(), runs.counter());
         self.health.provide("tasks", move || json!(tasks.running()));
-        self.health.provide("in_flight", move || json!(flying.in_flight()));
+        self.health.provide("in_flight", move || json!(*in_flight.borrow()));
         let (pool, held) = (database.clone(), leases.clone());
         self.metrics.before_scrape(move |metrics| {
             pool.measure(metrics);

@@ -1,31 +1,13 @@
-//! The values that metric labels take, beside those of [`Outcome`](crate::job::Outcome).
+//! The closed sets of values that metric labels take, beside [`Outcome`](crate::job::Outcome) and
+//! [`Class`](crate::postgres::Class).
 //!
-//! They are known beforehand, so that every series can be there at 0 before its first event, and so that nothing a user
-//! or a database says can become a series of its own. The rooms that count use these words.
+//! A label's values are known beforehand, so that every series can be there at 0 before its first event, and so that
+//! nothing a user or a database says can ever become a series of its own.
 
 use crate::postgres::Class;
 
-/// What made the worker look for jobs: `source` of `pgboss_wakeups_total`.
-///
-/// The poll interval or a job's `start_after` came, the queue said `NOTIFY`, the LISTEN connection is back after what it
-/// may have missed, the claim before came back full.
-pub const WAKEUP_SOURCES: [&str; 4] = ["poll", "notify", "connect", "full"];
-
-/// How a group of verdicts is written: `op` of the settle metrics, and the name of the settle span.
-pub const SETTLE_OPS: [&str; 3] = ["complete", "fail", "release"];
-
-/// Why a job was taken back from whoever held it: `reason` of `pgboss_rescued_jobs_total`.
-///
-/// Its lease was not kept; it outlived its expiry.
-pub const RESCUE_REASONS: [&str; 2] = ["heartbeat", "expired"];
-
-/// What a pooled connection does: `state` of `pgboss_db_pool_connections`.
-///
-/// It is open and free; it is lent to a task.
-pub const POOL_STATES: [&str; 2] = ["idle", "in_use"];
-
-/// Every class of database error: `class` of `pgboss_db_errors_total`.
-pub const ERROR_CLASSES: [Class; 6] = [
+/// Every value of the label `class` of `pgboss_db_errors_total`.
+pub(super) const ERROR_CLASSES: [Class; 6] = [
     Class::Connection,
     Class::Transient,
     Class::Schema,
@@ -33,3 +15,117 @@ pub const ERROR_CLASSES: [Class; 6] = [
     Class::Data,
     Class::Permanent,
 ];
+
+/// What made the worker look for jobs: the label `source` of `pgboss_wakeups_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wakeup {
+    /// The poll interval was over.
+    Poll,
+    /// The queue said so with `NOTIFY`.
+    Notify,
+    /// A job became due that was seen earlier, waiting for its `start_after`.
+    StartAfter,
+    /// The claim before came back full, so there is more.
+    Backlog,
+    /// The LISTEN connection is back, and what was said meanwhile was missed.
+    Reconnect,
+}
+
+impl Wakeup {
+    /// Every source.
+    pub const ALL: [Wakeup; 5] = [
+        Wakeup::Poll,
+        Wakeup::Notify,
+        Wakeup::StartAfter,
+        Wakeup::Backlog,
+        Wakeup::Reconnect,
+    ];
+
+    /// The value of the label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Wakeup::Poll => "poll",
+            Wakeup::Notify => "notify",
+            Wakeup::StartAfter => "start_after",
+            Wakeup::Backlog => "backlog",
+            Wakeup::Reconnect => "reconnect",
+        }
+    }
+}
+
+/// How a group of verdicts is written: the label `op` of the settle metrics, and the name of the settle span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SettleOp {
+    /// The rows become `completed`.
+    Complete,
+    /// The rows follow their own retry rule.
+    Fail,
+    /// The rows fail for good, whatever retries they have left.
+    DeadLetter,
+    /// The rows go back without using up an attempt.
+    Release,
+}
+
+impl SettleOp {
+    /// Every operation.
+    pub const ALL: [SettleOp; 4] = [
+        SettleOp::Complete,
+        SettleOp::Fail,
+        SettleOp::DeadLetter,
+        SettleOp::Release,
+    ];
+
+    /// The value of the label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SettleOp::Complete => "complete",
+            SettleOp::Fail => "fail",
+            SettleOp::DeadLetter => "dead_letter",
+            SettleOp::Release => "release",
+        }
+    }
+}
+
+/// Why a job was taken back from whoever held it: the label `reason` of `pgboss_rescued_jobs_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rescue {
+    /// Its lease was not kept.
+    Heartbeat,
+    /// It outlived its expiry.
+    Expired,
+}
+
+impl Rescue {
+    /// Every reason.
+    pub const ALL: [Rescue; 2] = [Rescue::Heartbeat, Rescue::Expired];
+
+    /// The value of the label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Rescue::Heartbeat => "heartbeat",
+            Rescue::Expired => "expired",
+        }
+    }
+}
+
+/// What a pooled connection does: the label `state` of `pgboss_db_pool_connections`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PoolState {
+    /// Open and free.
+    Idle,
+    /// Lent to a task.
+    InUse,
+}
+
+impl PoolState {
+    /// Every state.
+    pub const ALL: [PoolState; 2] = [PoolState::Idle, PoolState::InUse];
+
+    /// The value of the label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PoolState::Idle => "idle",
+            PoolState::InUse => "in_use",
+        }
+    }
+}

@@ -9,7 +9,7 @@ use prometheus::{
     Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::labels::{ERROR_CLASSES, POOL_STATES, RESCUE_REASONS, SETTLE_OPS, WAKEUP_SOURCES};
+use super::labels::{ERROR_CLASSES, PoolState, Rescue, SettleOp, Wakeup};
 use crate::job::Outcome;
 use crate::queue::QueueName;
 
@@ -191,11 +191,11 @@ impl Metrics {
         for class in ERROR_CLASSES {
             metrics.db_errors.with_label_values(&[class.as_str()]);
         }
-        for op in SETTLE_OPS {
-            metrics.settle_failures.with_label_values(&[op]);
+        for op in SettleOp::ALL {
+            metrics.settle_failures.with_label_values(&[op.as_str()]);
         }
-        for state in POOL_STATES {
-            metrics.pool_connections.with_label_values(&[state]);
+        for state in PoolState::ALL {
+            metrics.pool_connections.with_label_values(&[state.as_str()]);
         }
         let info = made.gauges(
             "pgboss_build_info",
@@ -214,11 +214,11 @@ impl Metrics {
         for outcome in Outcome::ALL {
             self.jobs_processed.with_label_values(&[queue, outcome.as_str()]);
         }
-        for source in WAKEUP_SOURCES {
-            self.wakeups.with_label_values(&[queue, source]);
+        for source in Wakeup::ALL {
+            self.wakeups.with_label_values(&[queue, source.as_str()]);
         }
-        for reason in RESCUE_REASONS {
-            self.rescued_jobs.with_label_values(&[queue, reason]);
+        for reason in Rescue::ALL {
+            self.rescued_jobs.with_label_values(&[queue, reason.as_str()]);
         }
         self.fence_rejections.with_label_values(&[queue]);
         self.heartbeats.with_label_values(&[queue]);

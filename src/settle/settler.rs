@@ -84,6 +84,7 @@ impl Settler {
             let got = tokio::select! {
                 got = self.verdicts.recv_many(&mut gathered, GROUP) => got,
                 () = tokio::time::sleep(Duration::from_secs(1)) => continue,
+                () = give_up.cancelled() => return self.abandon(),
             };
             if got == 0 {
                 return 0;
@@ -105,13 +106,14 @@ impl Settler {
                 .map(|((table, operation), group)| self.settle(table, operation, group, &pulse, &give_up));
             let unwritten: usize = futures_util::future::join_all(writes).await.into_iter().sum();
             if give_up.is_cancelled() {
-                let mut rest = 0;
-                while self.verdicts.try_recv().is_ok() {
-                    rest += 1;
-                }
-                return unwritten + rest;
+                return unwritten + self.abandon();
             }
         }
+    }
+
+    /// Counts what will not be written any more.
+    fn abandon(&mut self) -> usize {
+        std::iter::from_fn(|| self.verdicts.try_recv().ok()).count()
     }
 
     /// Writes one group, for as long as it takes; returns how many were given up because of a stop.

@@ -56,6 +56,11 @@ impl Runs {
         *self.tally.in_flight.borrow()
     }
 
+    /// The same, to be looked at later; it keeps nothing else alive.
+    pub(super) fn counter(&self) -> watch::Receiver<usize> {
+        self.tally.in_flight.subscribe()
+    }
+
     /// Waits until nothing is in flight, or that moment has come.
     pub(super) async fn idle(&self, until: Instant) {
         let mut in_flight = self.tally.in_flight.subscribe();
