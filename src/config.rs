@@ -76,6 +76,18 @@ pub struct QueueConfig {
     pub handler: Option<HandlerConfig>,
 }
 
+impl QueueConfig {
+    /// A queue that is not configured, within the worker's own limits.
+    pub fn within(worker: &WorkerConfig) -> QueueConfig {
+        QueueConfig {
+            concurrency: worker.concurrency,
+            batch_size: worker.concurrency.min(50),
+            poll_interval: Duration::from_millis(500),
+            ..QueueConfig::default()
+        }
+    }
+}
+
 /// How many jobs of one group may be active at once, in all workers together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs)]

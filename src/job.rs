@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::handler::HandlerError;
 use crate::queue::QueueName;
 
 /// JSON text that is carried from one side to the other without being parsed.
@@ -104,15 +105,21 @@ pub struct Group {
     pub tier: Option<String>,
 }
 
+/// A payload as the row has it: JSON text, or `None` where the column is SQL `NULL`.
+pub type Payload = Option<Arc<RawValue>>;
+
 /// A claimed job as its handler sees it.
+///
+/// Written `Job`, it carries its payload as JSON text; `Job<T>` carries it decoded, for handlers made by
+/// [`crate::handler::typed`].
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct Job<T = Payload> {
     /// Which run this is.
     pub attempt: Attempt,
     /// The queue it was claimed from.
     pub queue: QueueName,
-    /// The payload; `None` where the column is SQL `NULL`.
-    pub data: Option<Arc<RawValue>>,
+    /// The payload.
+    pub data: T,
     /// How many retries the job has in all; it runs at most `retry_limit + 1` times.
     pub retry_limit: i32,
     /// Higher runs first.
@@ -135,7 +142,7 @@ pub struct Job {
     pub trace_context: Option<Arc<RawValue>>,
 }
 
-impl Job {
+impl<T> Job<T> {
     /// The job's id, the same on every attempt.
     pub fn id(&self) -> Uuid {
         self.attempt.id
@@ -149,6 +156,27 @@ impl Job {
             .unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
+    /// The same job with its payload in another form.
+    pub fn with_data<U>(&self, data: U) -> Job<U> {
+        Job {
+            attempt: self.attempt,
+            queue: self.queue.clone(),
+            data,
+            retry_limit: self.retry_limit,
+            priority: self.priority,
+            created_on: self.created_on,
+            start_after: self.start_after,
+            started_on: self.started_on,
+            expire: self.expire,
+            heartbeat: self.heartbeat,
+            group: self.group.clone(),
+            singleton_key: self.singleton_key.clone(),
+            trace_context: self.trace_context.clone(),
+        }
+    }
+}
+
+impl Job {
     /// The payload as JSON text; `null` where the column is SQL `NULL`.
     pub fn data_text(&self) -> &str {
         self.data.as_deref().map_or("null", RawValue::get)
@@ -172,24 +200,8 @@ pub enum Verdict {
         /// Becomes the column `output`.
         output: Option<RawJson>,
     },
-    /// This attempt failed; the row's own retry rule decides what follows.
-    Fail {
-        /// Becomes the column `output`.
-        output: Option<RawJson>,
-        /// Why, for the log.
-        reason: String,
-        /// The next attempt starts no sooner than this after the settlement.
-        not_before: Option<Duration>,
-        /// The next attempt starts exactly this long after the settlement, whatever the row's backoff says.
-        after: Option<Duration>,
-    },
-    /// This attempt failed and no other can help: failed now, and copied to the dead letter queue if there is one.
-    DeadLetter {
-        /// Becomes the column `output`.
-        output: Option<RawJson>,
-        /// Why, for the log.
-        reason: String,
-    },
+    /// This attempt failed; the error says what should follow, and becomes the column `output`.
+    Fail(HandlerError),
     /// Not run, or cut off by a shutdown: back to the queue without using up an attempt.
     Release,
 }

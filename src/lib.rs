@@ -11,6 +11,7 @@ pub mod observe;
 pub mod postgres;
 pub mod queue;
 pub mod run;
+pub mod server;
 pub mod settle;
 pub mod upkeep;
 pub mod worker;

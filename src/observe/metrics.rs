@@ -1,6 +1,20 @@
 //! The metrics, each under the name that dashboards know.
+//!
+//! Times are in seconds, sizes in rows. A label is a queue's name or one of a closed set of values, never a job id, a
+//! group, an error text or a URL.
 
-use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::{
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use super::labels::{ERROR_CLASSES, POOL_STATES, RESCUE_REASONS, SETTLE_OPS, WAKEUP_SOURCES};
+use crate::job::Outcome;
+use crate::queue::QueueName;
+
+/// The content type of [`Metrics::render`]: the Prometheus text format.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Seconds, from a millisecond to a quarter of an hour.
 const DURATIONS: &[f64] = &[
@@ -17,7 +31,7 @@ const ATTEMPTS: &[f64] = &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 
 
 /// Every metric of the worker; cheap to clone.
 #[derive(Clone)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "each field is documented by the help text it is made with")]
 pub struct Metrics {
     pub registry: Registry,
     pub jobs_processed: IntCounterVec,
@@ -44,7 +58,10 @@ pub struct Metrics {
     pub db_errors: IntCounterVec,
     pub clock_skew: Gauge,
     pub http_push_requests: IntCounterVec,
+    refreshes: Arc<Mutex<Vec<Refresh>>>,
 }
+
+type Refresh = Arc<dyn Fn(&Metrics) + Send + Sync>;
 
 impl Metrics {
     /// Makes and registers them all.
@@ -57,24 +74,24 @@ impl Metrics {
         let metrics = Metrics {
             jobs_processed: made.counters(
                 "pgboss_jobs_processed_total",
-                "Attempts by what came of them.",
+                "Attempts that ended, by what came of them.",
                 &["queue", "outcome"],
             ),
             job_duration: made.histograms(
                 "pgboss_job_duration_seconds",
-                "Time a handler ran.",
+                "Seconds from the start of a handler's run to its verdict.",
                 &["queue", "outcome"],
                 DURATIONS,
             ),
             job_wait: made.histograms(
                 "pgboss_job_wait_seconds",
-                "Time from when a job was allowed to run until it was claimed.",
+                "Seconds from when a job was allowed to run until it was claimed.",
                 &["queue"],
                 WAITS,
             ),
             job_attempts: made.histograms(
                 "pgboss_job_attempts",
-                "Attempts a job had needed when it ended.",
+                "Attempts a job had used when it completed or failed for good.",
                 &["queue"],
                 ATTEMPTS,
             ),
@@ -85,12 +102,12 @@ impl Metrics {
             ),
             concurrency_limit: made.gauges(
                 "pgboss_worker_concurrency_limit",
-                "Jobs of the queue that may run here at once.",
+                "Jobs of the queue that may run in this process at once.",
                 &["queue"],
             ),
             oldest_running: made.float_gauges(
                 "pgboss_job_oldest_running_seconds",
-                "Age of the oldest attempt running here; 0 when none does.",
+                "Seconds since the oldest attempt running here was claimed; 0 when none runs.",
                 &["queue"],
             ),
             queue_paused: made.gauges(
@@ -100,24 +117,24 @@ impl Metrics {
             ),
             claim_duration: made.histograms(
                 "pgboss_claim_duration_seconds",
-                "Time of one claim statement.",
+                "Seconds one claim statement took, empty ones included.",
                 &["queue"],
                 DURATIONS,
             ),
             claim_batch_size: made.histograms(
                 "pgboss_claim_batch_size",
-                "Jobs one claim brought.",
+                "Jobs one claim brought, empty claims left out.",
                 &["queue"],
                 BATCHES,
             ),
             wakeups: made.counters(
                 "pgboss_wakeups_total",
-                "What made the worker look for jobs.",
+                "Times the worker looked for jobs, by what made it look.",
                 &["queue", "source"],
             ),
             settle_duration: made.histograms(
                 "pgboss_settle_duration_seconds",
-                "Time of one settle statement.",
+                "Seconds one settle statement took.",
                 &["op"],
                 DURATIONS,
             ),
@@ -129,7 +146,7 @@ impl Metrics {
             ),
             settle_failures: made.counters(
                 "pgboss_settle_failures_total",
-                "Settle statements that failed and are tried again or given up.",
+                "Settle statements that failed; their verdicts are kept and tried again.",
                 &["op"],
             ),
             fence_rejections: made.counters(
@@ -139,7 +156,7 @@ impl Metrics {
             ),
             heartbeats: made.counters(
                 "pgboss_heartbeats_total",
-                "Rows touched to keep their lease.",
+                "Leases of running jobs renewed, in rows.",
                 &["queue"],
             ),
             rescued_jobs: made.counters(
@@ -153,21 +170,86 @@ impl Metrics {
                 "1 while the schema is one this worker speaks.",
             ),
             listen_connected: made.gauge("pgboss_listen_connected", "1 while the LISTEN connection is up."),
-            pool_connections: made.gauges("pgboss_db_pool_connections", "Connections of the pool.", &["state"]),
+            pool_connections: made.gauges(
+                "pgboss_db_pool_connections",
+                "Connections of the pool by what they do.",
+                &["state"],
+            ),
             db_errors: made.counters("pgboss_db_errors_total", "Database errors by class.", &["class"]),
-            clock_skew: made.float_gauge("pgboss_db_clock_skew_seconds", "Database time minus local time."),
+            clock_skew: made.float_gauge(
+                "pgboss_db_clock_skew_seconds",
+                "Seconds the database's clock is ahead of this machine's; negative when it is behind.",
+            ),
             http_push_requests: made.counters(
                 "http_push_requests_total",
-                "Requests to handlers over HTTP.",
+                "Requests to HTTP handlers, by class of the answer's status (2xx, 4xx…) or error when none came.",
                 &["queue", "status_class"],
             ),
             registry: registry.clone(),
+            refreshes: Arc::default(),
         };
-        let info = made.gauges("pgboss_build_info", "1, labelled with the version.", &["version"]);
+        for class in ERROR_CLASSES {
+            metrics.db_errors.with_label_values(&[class.as_str()]);
+        }
+        for op in SETTLE_OPS {
+            metrics.settle_failures.with_label_values(&[op]);
+        }
+        for state in POOL_STATES {
+            metrics.pool_connections.with_label_values(&[state]);
+        }
+        let info = made.gauges(
+            "pgboss_build_info",
+            "Always 1; the label says which version runs.",
+            &["version"],
+        );
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         #[cfg(target_os = "linux")]
         made.register(prometheus::process_collector::ProcessCollector::for_self());
         metrics
+    }
+
+    /// Puts every counter and gauge of a queue there at 0, so that rates are right from the first event on.
+    pub fn register_queue(&self, queue: &QueueName) {
+        let queue = queue.as_str();
+        for outcome in Outcome::ALL {
+            self.jobs_processed.with_label_values(&[queue, outcome.as_str()]);
+        }
+        for source in WAKEUP_SOURCES {
+            self.wakeups.with_label_values(&[queue, source]);
+        }
+        for reason in RESCUE_REASONS {
+            self.rescued_jobs.with_label_values(&[queue, reason]);
+        }
+        self.fence_rejections.with_label_values(&[queue]);
+        self.heartbeats.with_label_values(&[queue]);
+        self.jobs_in_flight.with_label_values(&[queue]);
+        self.concurrency_limit.with_label_values(&[queue]);
+        self.oldest_running.with_label_values(&[queue]);
+        self.queue_paused.with_label_values(&[queue]);
+    }
+
+    /// Has something brought up to date right before every scrape: what is dear or needless to keep current otherwise.
+    ///
+    /// The function must not block. It is given the metrics rather than keeping a clone, which would be a circle.
+    pub fn before_scrape(&self, refresh: impl Fn(&Metrics) + Send + Sync + 'static) {
+        self.refreshes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::new(refresh));
+    }
+
+    /// Everything in the Prometheus text format.
+    ///
+    /// # Errors
+    /// When two collectors of the registry contradict each other, which only a stranger in it can cause.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        let refreshes = self.refreshes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for refresh in refreshes {
+            refresh(self);
+        }
+        let mut text = String::new();
+        TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text)?;
+        Ok(text)
     }
 }
 
@@ -223,5 +305,148 @@ impl Maker<'_> {
         let made = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels).expect(NAMES);
         self.register(made.clone());
         made
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The names of the public interface that concern jobs, claims, settling, heartbeats, database and schema.
+    const PUBLIC: &[&str] = &[
+        "pgboss_jobs_processed_total",
+        "pgboss_job_duration_seconds",
+        "pgboss_job_wait_seconds",
+        "pgboss_job_attempts",
+        "pgboss_jobs_in_flight",
+        "pgboss_worker_concurrency_limit",
+        "pgboss_job_oldest_running_seconds",
+        "pgboss_queue_paused",
+        "pgboss_claim_duration_seconds",
+        "pgboss_claim_batch_size",
+        "pgboss_wakeups_total",
+        "pgboss_settle_duration_seconds",
+        "pgboss_settle_batch_size",
+        "pgboss_settle_failures_total",
+        "pgboss_fence_rejections_total",
+        "pgboss_heartbeats_total",
+        "pgboss_rescued_jobs_total",
+        "pgboss_schema_version",
+        "pgboss_schema_supported",
+        "pgboss_listen_connected",
+        "pgboss_db_pool_connections",
+        "pgboss_db_errors_total",
+        "pgboss_db_clock_skew_seconds",
+        "pgboss_build_info",
+        "http_push_requests_total",
+    ];
+
+    /// Metrics of one queue, with one event in each histogram: those are there from their first event on.
+    fn used() -> Metrics {
+        let metrics = Metrics::new();
+        metrics.register_queue(&"email".into());
+        metrics
+            .job_duration
+            .with_label_values(&["email", "completed"])
+            .observe(0.2);
+        metrics.job_wait.with_label_values(&["email"]).observe(0.2);
+        metrics.job_attempts.with_label_values(&["email"]).observe(1.0);
+        metrics.claim_duration.with_label_values(&["email"]).observe(0.002);
+        metrics.claim_batch_size.with_label_values(&["email"]).observe(20.0);
+        metrics.settle_duration.with_label_values(&["complete"]).observe(0.002);
+        metrics.settle_batch_size.with_label_values(&["complete"]).observe(20.0);
+        metrics.http_push_requests.with_label_values(&["email", "2xx"]).inc();
+        metrics
+    }
+
+    #[test]
+    fn every_public_name_is_there_and_no_other() {
+        let families = used().registry.gather();
+        let there: BTreeSet<&str> = families
+            .iter()
+            .map(|family| family.name())
+            .filter(|name| !name.starts_with("process_"))
+            .collect();
+        assert_eq!(there, PUBLIC.iter().copied().collect());
+    }
+
+    #[test]
+    fn no_label_can_grow_without_bound() {
+        let bounded = BTreeSet::from([
+            "queue",
+            "outcome",
+            "source",
+            "op",
+            "reason",
+            "class",
+            "state",
+            "version",
+            "status_class",
+        ]);
+        for family in used().registry.gather() {
+            for metric in family.get_metric() {
+                for label in metric.get_label() {
+                    assert!(bounded.contains(label.name()), "{} of {}", label.name(), family.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_registered_queue_starts_at_zero() {
+        let metrics = Metrics::new();
+        metrics.register_queue(&"email".into());
+        let text = metrics.render().expect("rendered");
+        for outcome in Outcome::ALL {
+            let line = format!(
+                "pgboss_jobs_processed_total{{outcome=\"{}\",queue=\"email\"}} 0\n",
+                outcome.as_str()
+            );
+            assert!(text.contains(&line), "{line} is missing in\n{text}");
+        }
+        for line in [
+            "pgboss_wakeups_total{queue=\"email\",source=\"notify\"} 0\n",
+            "pgboss_rescued_jobs_total{queue=\"email\",reason=\"heartbeat\"} 0\n",
+            "pgboss_jobs_in_flight{queue=\"email\"} 0\n",
+            "pgboss_db_errors_total{class=\"transient\"} 0\n",
+            "pgboss_settle_failures_total{op=\"complete\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn values_render_with_help_and_type() {
+        let metrics = used();
+        metrics
+            .jobs_processed
+            .with_label_values(&["email", "retried"])
+            .inc_by(3);
+        metrics.clock_skew.set(-0.25);
+        let text = metrics.render().expect("rendered");
+        for line in [
+            "# TYPE pgboss_jobs_processed_total counter\n",
+            "pgboss_jobs_processed_total{outcome=\"retried\",queue=\"email\"} 3\n",
+            "# TYPE pgboss_job_duration_seconds histogram\n",
+            "pgboss_job_duration_seconds_bucket{outcome=\"completed\",queue=\"email\",le=\"0.25\"} 1\n",
+            "pgboss_db_clock_skew_seconds -0.25\n",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_scrape_refreshes_first() {
+        let metrics = Metrics::new();
+        metrics.before_scrape(|metrics| {
+            metrics.pool_connections.with_label_values(&["idle"]).set(7);
+        });
+        let text = metrics.render().expect("rendered");
+        assert!(
+            text.contains("pgboss_db_pool_connections{state=\"idle\"} 7\n"),
+            "{text}"
+        );
     }
 }

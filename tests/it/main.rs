@@ -1,6 +1,8 @@
 //! Integration tests.
 
 mod cluster;
+mod observe;
+mod server;
 // Not every helper has its room's tests yet.
 #[allow(dead_code, unused_imports)]
 mod support;

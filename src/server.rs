@@ -1,0 +1,84 @@
+//! The window: what the worker shows over HTTP, and nothing it does.
+//!
+//! Four addresses answer to GET: `/metrics`, `/healthz`, `/readyz` and `/status`. Everything else is 404.
+
+mod routes;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::observe::{Health, Metrics};
+
+/// How long answers under way may take once the server is told to stop.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Why the endpoints cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address} (http.listen): {source}; {}", advice(.source))]
+    Bind {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The listening socket broke.
+    #[error("the HTTP endpoints broke: {0}")]
+    Serve(io::Error),
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another process has that port: end it, or set http.listen to a free one",
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: set http.listen to one of its own, 127.0.0.1 or 0.0.0.0"
+        }
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: set http.listen to a higher one",
+        _ => "set http.listen to another address",
+    }
+}
+
+/// A bound listener that does not answer yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Takes the address. Port 0 takes any free port; [`Server::address`] says which.
+    pub async fn bind(listen: SocketAddr) -> Result<Server, ServerError> {
+        let refused = |source| ServerError::Bind {
+            address: listen,
+            source,
+        };
+        let listener = TcpListener::bind(listen).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        Ok(Server { listener, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop`, then lets answers under way finish for a moment.
+    pub async fn run(self, metrics: Metrics, health: Health, stop: CancellationToken) -> Result<(), ServerError> {
+        let serving = axum::serve(self.listener, routes::router(metrics, health))
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let overdue = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            served = serving => served.map_err(ServerError::Serve),
+            () = overdue => Ok(()),
+        }
+    }
+}
