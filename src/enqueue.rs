@@ -1,0 +1,23 @@
+//! A job enters: `send` and `insert`, and the queues they enter.
+//!
+//! Everything here runs on an [`Executor`](crate::postgres::Executor), so on a pooled client or inside the caller's own
+//! transaction, in one round trip (two where a throttled job waits for its next slot). Nothing is read
+//! beforehand: defaults are inherited from the queue's row inside the statement that inserts, which also wakes whoever
+//! listens, and the database's clock is the only one.
+
+mod batch;
+mod create_queue;
+mod error;
+mod insert;
+mod options;
+mod queue_options;
+mod queues;
+mod statements;
+
+pub use create_queue::{Creation, create_queue};
+pub use error::Error;
+pub use insert::{JobInsert, insert, send};
+pub use options::{SendOptions, StartAfter};
+pub use queue_options::QueueOptions;
+pub use queues::{get_queue, get_queues};
+pub use statements::Statements;
