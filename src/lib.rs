@@ -15,3 +15,4 @@ pub mod settle;
 pub mod upkeep;
 pub mod worker;
 pub mod server;
+pub mod schema;
