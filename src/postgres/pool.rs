@@ -97,6 +97,12 @@ impl Client {
     pub async fn batch(&self, sql: &str) -> Result<(), Error> {
         Ok(self.inner.batch_execute(sql).await?)
     }
+
+    /// Begins a transaction, which rolls back when it is dropped without a commit.
+    pub async fn transaction(&mut self) -> Result<tokio_postgres::Transaction<'_>, Error> {
+        let client: &mut tokio_postgres::Client = &mut self.inner;
+        Ok(client.transaction().await?)
+    }
 }
 
 impl Executor for Client {
