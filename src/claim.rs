@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
 
+use crate::config::QueueConfig;
 use crate::dialect::{Dialect, Template};
 use crate::job::{Attempt, Group, Heartbeat, Job, RawJson};
 use crate::postgres::{Class, Error, Executor};
@@ -40,6 +41,19 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// The terms a queue is configured with; `lease` is lent to jobs without a heartbeat, unless it is zero.
+    pub fn of(config: &QueueConfig, lease: Duration) -> Terms {
+        let limit = config.group_concurrency.as_ref();
+        let tiers = limit.filter(|limit| !limit.tiers.is_empty());
+        Terms {
+            lease: i32::try_from(lease.as_secs()).ok().filter(|seconds| *seconds > 0),
+            min_priority: config.min_priority,
+            max_priority: config.max_priority,
+            group_limit: limit.map(|limit| i32::try_from(limit.default).unwrap_or(i32::MAX)),
+            group_tiers: tiers.and_then(|limit| to_raw_value(&limit.tiers).ok()),
+        }
+    }
+
     /// The claim for one queue, as this dialect writes it.
     pub fn render(&self, dialect: &Dialect, queue: &Queue) -> Arc<str> {
         let mut flags = Vec::new();

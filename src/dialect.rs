@@ -6,12 +6,14 @@
 mod capability;
 mod catalog;
 mod template;
+mod versions;
 mod watch;
 
 pub use capability::Capability;
 pub use catalog::Catalog;
 use template::Rendered;
 pub use template::Template;
+pub use versions::{Support, releases};
 pub use watch::{Needed, Spoken, Watch, Watcher};
 
 /// The oldest schema spoken (pg-boss 10.1.5).

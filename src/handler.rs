@@ -46,6 +46,7 @@ use crate::queue::QueueName;
 
 pub use error::{HandlerError, SetupError, Then};
 pub use function::{raw, typed};
+pub(crate) use output::dropped;
 pub use output::refusal;
 
 /// What a handler is given beside its job.
@@ -56,7 +57,8 @@ pub struct Context {
     pub cancelled: CancellationToken,
     /// When the attempt is cut off.
     pub deadline: Instant,
-    /// The trace context of this attempt's span, for calls the handler makes (empty when traces are off).
+    /// The trace context of this attempt's span, for calls the handler makes; with traces off, the context the job was
+    /// sent in.
     pub trace: opentelemetry::Context,
 }
 

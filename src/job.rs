@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::handler::HandlerError;
 use crate::queue::QueueName;
 
 /// JSON text that is carried from one side to the other without being parsed.
@@ -199,24 +200,8 @@ pub enum Verdict {
         /// Becomes the column `output`.
         output: Option<RawJson>,
     },
-    /// This attempt failed; the row's own retry rule decides what follows.
-    Fail {
-        /// Becomes the column `output`.
-        output: Option<RawJson>,
-        /// Why, for the log.
-        reason: String,
-        /// The next attempt starts no sooner than this after the settlement.
-        not_before: Option<Duration>,
-        /// The next attempt starts exactly this long after the settlement, whatever the row's backoff says.
-        after: Option<Duration>,
-    },
-    /// This attempt failed and no other can help: failed now, and copied to the dead letter queue if there is one.
-    DeadLetter {
-        /// Becomes the column `output`.
-        output: Option<RawJson>,
-        /// Why, for the log.
-        reason: String,
-    },
+    /// This attempt failed; the error says what should follow, and becomes the column `output`.
+    Fail(HandlerError),
     /// Not run, or cut off by a shutdown: back to the queue without using up an attempt.
     Release,
 }

@@ -16,3 +16,5 @@ pub mod server;
 pub mod settle;
 pub mod upkeep;
 pub mod worker;
+pub mod server;
+pub mod schema;

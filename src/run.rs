@@ -4,4 +4,4 @@ mod attempt;
 mod lease;
 
 pub use attempt::{Ended, attempt};
-pub use lease::{Keeper, Leases, TOUCH};
+pub use lease::{Keeper, Leases, Lost, TOUCH};

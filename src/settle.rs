@@ -4,6 +4,6 @@ mod output;
 mod settler;
 mod write;
 
-pub use output::{failure, wrap};
+pub use output::wrap;
 pub use settler::{Settlement, Settler, Verdicts};
 pub use write::{COMPLETE, FAIL, RELEASE};

@@ -1,25 +1,36 @@
 //! The crew put together: who is spawned, who tells whom, and how all of it stops.
 
+mod runs;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-use crate::claim::{CLAIM, Claimed, Consumer, Demand, Scout, Slots, Terms, Watched};
-use crate::config::Config;
+use crate::claim::{CLAIM, Consumer, Demand, Scout, Served, Slots, Terms, Watched};
+use crate::config::{Config, QueueConfig};
 use crate::dialect::{Needed, Watch, Watcher};
-use crate::handler::Handler;
-use crate::job::{Outcome, Verdict};
+use crate::handler::{self, Handler};
 use crate::lifecycle::{Lifecycle, Report};
-use crate::observe::Metrics;
+use crate::observe::{Health, Metrics, Tracer};
 use crate::postgres::{Database, Settings};
 use crate::queue::QueueName;
-use crate::run::{Ended, Keeper, Leases, TOUCH, attempt};
-use crate::settle::{COMPLETE, FAIL, RELEASE, Settlement, Settler, Verdicts};
+use crate::run::{Keeper, Leases, TOUCH};
+use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
 use crate::upkeep::Rescuer;
+use runs::Runs;
+
+/// How long a loop may be silent before the worker counts as stuck: longer than any time-out of a statement.
+const SILENCE: Duration = Duration::from_secs(90);
+/// After the grace, how long verdicts and hand-backs may take to be written.
+const FLUSH: Duration = Duration::from_secs(10);
+/// After that, how long tasks may take to end.
+const END: Duration = Duration::from_secs(5);
 
 /// Why a worker could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -31,26 +42,57 @@ pub enum Error {
     /// A queue is configured and nothing runs its jobs.
     #[error("queue {0:?} has no handler; configure one or register one with `Worker::handle`")]
     NoHandler(String),
+    /// A configured handler cannot be made.
+    #[error("queue {queue:?}: {source}")]
+    Handler {
+        /// The queue.
+        queue: String,
+        /// What is wrong with it.
+        source: handler::SetupError,
+    },
 }
 
 /// A worker for the queues of one schema.
 pub struct Worker {
     config: Config,
     metrics: Metrics,
+    health: Health,
+    tracer: Tracer,
     handlers: BTreeMap<String, Arc<dyn Handler>>,
 }
 
 impl Worker {
-    /// A worker as configured.
-    pub fn new(config: Config, metrics: Metrics) -> Worker {
+    /// A worker as configured, with metrics and health of its own and without traces.
+    pub fn new(config: Config) -> Worker {
         Worker {
             config,
-            metrics,
+            metrics: Metrics::new(),
+            health: Health::new(),
+            tracer: Tracer::off(),
             handlers: BTreeMap::new(),
         }
     }
 
-    /// Runs the jobs of `queue` with `handler`; a queue that is not configured is served with the defaults.
+    /// Counts in these metrics, which the caller may serve.
+    pub fn with_metrics(mut self, metrics: Metrics) -> Worker {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Reports its health here, which the caller may serve.
+    pub fn with_health(mut self, health: Health) -> Worker {
+        self.health = health;
+        self
+    }
+
+    /// Makes spans with this tracer.
+    pub fn with_tracer(mut self, tracer: Tracer) -> Worker {
+        self.tracer = tracer;
+        self
+    }
+
+    /// Runs the jobs of `queue` with `handler`, in place of a configured one; a queue that is not configured is served
+    /// with the defaults.
     pub fn handle(&mut self, queue: &str, handler: Arc<dyn Handler>) -> &mut Worker {
         self.handlers.insert(queue.to_owned(), handler);
         self
@@ -60,265 +102,261 @@ impl Worker {
     ///
     /// # Errors
     /// Only before the first claim: what cannot be worked with at all. A database that is away is waited for.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<Report, Error> {
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send) -> Result<Report, Error> {
         let settings = Settings::parse(&self.config.database.url)?;
+        let place = settings.database_name();
         let database = Database::new(&settings.clone().with_pool_size(self.config.database.pool_size))?;
         let apart = Database::new(&settings.with_pool_size(1))?;
+        let queues = self.queues()?;
+
         let life = Lifecycle::default();
-        let metrics = self.metrics.clone();
-        let (watcher, watch) = Watcher::new(
-            database.clone(),
-            &self.config.database.schema,
-            needed(),
-            metrics.clone(),
+        // The servants that finish what is under way outlive both stops and end by this.
+        let over = CancellationToken::new();
+        let schema = &self.config.database.schema;
+        let (watcher, watch) = Watcher::new(database.clone(), schema, needed(), self.metrics.clone());
+        life.spawn(
+            "schema watch",
+            watcher.run(self.health.register("schema watch", SILENCE), over.clone()),
         );
-        life.spawn("schema watch", watcher.run(life.hard.clone()));
 
         let leases = Leases::default();
         let keeper = Keeper {
             database: apart,
             watch: watch.clone(),
             leases: leases.clone(),
-            metrics: metrics.clone(),
+            metrics: self.metrics.clone(),
         };
-        let gone = tokio_util::sync::CancellationToken::new();
-        life.spawn_apart("lease keeper", keeper.run(|| {}, gone.clone()));
+        life.spawn_apart(
+            "lease keeper",
+            keeper.run(self.health.register("lease keeper", SILENCE), over.clone()),
+        );
 
+        let tracer = self.tracer.within(&place, schema);
         let backlog = (self.config.worker.concurrency * 4).max(1024);
         let (settler, verdicts) = Settler::new(
             database.clone(),
             watch.clone(),
             leases.clone(),
-            metrics.clone(),
+            self.metrics.clone(),
+            tracer.clone(),
             backlog,
         );
-        let settling = life.spawn("settler", settler.run(|| {}, gone.clone()));
+        let settling = life.spawn(
+            "settler",
+            settler.run(self.health.register("settler", SILENCE), over.clone()),
+        );
+        let runs = Runs::new(life.clone(), leases.clone(), verdicts, self.metrics.clone(), tracer);
 
+        let served = self.serve(queues, &database, &watch, &life, &runs);
+        self.show(&database, &watch, &leases, served, &life, &runs);
+
+        stop.await;
+        let report = self.drain(&life, runs, settling, over).await;
+        Ok(report)
+    }
+
+    /// The queues with their handlers: those configured, and those registered without a configuration.
+    fn queues(&mut self) -> Result<Vec<(QueueName, QueueConfig, Arc<dyn Handler>)>, Error> {
+        let mut configured = std::mem::take(&mut self.config.queues);
+        for name in self.handlers.keys() {
+            configured
+                .entry(name.clone())
+                .or_insert_with(|| QueueConfig::within(&self.config.worker));
+        }
+        configured
+            .into_iter()
+            .map(|(name, config)| {
+                let queue = QueueName::new(name.as_str());
+                let handler = match (self.handlers.get(&name), &config.handler) {
+                    (Some(handler), _) => Arc::clone(handler),
+                    (None, Some(handler)) => handler::from_config(handler, &queue, &self.metrics)
+                        .map_err(|source| Error::Handler { queue: name, source })?,
+                    (None, None) => return Err(Error::NoHandler(name)),
+                };
+                Ok((queue, config, handler))
+            })
+            .collect()
+    }
+
+    /// Spawns a consumer per queue, and the servants that look after all of them.
+    fn serve(
+        &self,
+        queues: Vec<(QueueName, QueueConfig, Arc<dyn Handler>)>,
+        database: &Database,
+        watch: &Watch,
+        life: &Lifecycle,
+        runs: &Runs,
+    ) -> Vec<watch::Receiver<Option<Served>>> {
         let process = Arc::new(Semaphore::new(self.config.worker.concurrency));
         let again = Arc::new(Notify::new());
-        let runs = Runs {
-            life: life.clone(),
-            leases: leases.clone(),
-            verdicts,
-            metrics: metrics.clone(),
-            in_flight: Arc::default(),
-        };
         let mut watched = Vec::new();
-        let mut rescued = Vec::new();
-        for (name, queue) in &self.config.queues {
-            let handler = self.handlers.get(name).ok_or_else(|| Error::NoHandler(name.clone()))?;
-            let name = QueueName::new(name.as_str());
-            let demand = Demand::new(name.clone(), metrics.clone());
-            let (served, serve) = watch::channel(None);
-            rescued.push(serve.clone());
+        let mut rows = Vec::new();
+        for (name, config, handler) in queues {
+            self.metrics.register_queue(&name);
+            let limit = i64::try_from(config.concurrency).unwrap_or(i64::MAX);
+            self.metrics
+                .concurrency_limit
+                .with_label_values(&[name.as_str()])
+                .set(limit);
+            let demand = Demand::new(name.clone(), self.metrics.clone());
+            let (served, row) = watch::channel(None);
+            rows.push(row.clone());
             watched.push(Watched {
                 name: name.clone(),
-                poll_interval: queue.poll_interval,
+                poll_interval: config.poll_interval,
                 demand: demand.clone(),
                 served,
             });
-            metrics
-                .concurrency_limit
-                .with_label_values(&[name.as_str()])
-                .set(i64::try_from(queue.concurrency).unwrap_or(i64::MAX));
-            let lease = self.config.worker.heartbeat.as_secs();
+            let pulse = self.health.register(format!("consumer {name}"), SILENCE);
             let consumer = Consumer {
                 name,
                 database: database.clone(),
                 watch: watch.clone(),
                 again: Arc::clone(&again),
-                served: serve,
+                served: row,
                 demand,
-                slots: Slots::new(Arc::clone(&process), queue.concurrency),
-                batch_size: queue.batch_size,
-                terms: Terms {
-                    lease: (lease > 0).then(|| i32::try_from(lease).unwrap_or(i32::MAX)),
-                    min_priority: queue.min_priority,
-                    max_priority: queue.max_priority,
-                    group_limit: queue
-                        .group_concurrency
-                        .as_ref()
-                        .map(|limit| i32::try_from(limit.default).unwrap_or(i32::MAX)),
-                    group_tiers: queue
-                        .group_concurrency
-                        .as_ref()
-                        .filter(|limit| !limit.tiers.is_empty())
-                        .and_then(|limit| serde_json::value::to_raw_value(&limit.tiers).ok()),
-                },
-                handler: Arc::clone(handler),
-                metrics: metrics.clone(),
+                slots: Slots::new(Arc::clone(&process), config.concurrency),
+                batch_size: config.batch_size,
+                terms: Terms::of(&config, self.config.worker.heartbeat),
+                handler: Arc::clone(&handler),
+                metrics: self.metrics.clone(),
             };
-            let (handler, runs, soft) = (Arc::clone(handler), runs.clone(), life.soft.clone());
-            life.spawn(
-                "consumer",
-                consumer.run(move |claimed| runs.start(&handler, claimed), || {}, soft),
-            );
+            let runs = runs.clone();
+            let dispatch = move |claimed| runs.start(&handler, claimed);
+            life.spawn("consumer", consumer.run(dispatch, pulse, life.soft.clone()));
         }
         let rescuer = Rescuer {
             database: database.clone(),
             watch: watch.clone(),
-            served: rescued,
-            metrics: metrics.clone(),
+            served: rows.clone(),
+            metrics: self.metrics.clone(),
         };
-        life.spawn("rescuer", rescuer.run(|| {}, life.soft.clone()));
-        let scout = Scout::new(database.clone(), watch.clone(), watched, again, metrics.clone());
-        life.spawn("scout", scout.run(|| {}, life.soft.clone()));
+        life.spawn(
+            "rescuer",
+            rescuer.run(self.health.register("rescuer", SILENCE), life.soft.clone()),
+        );
+        let scout = Scout::new(database.clone(), watch.clone(), watched, again, self.metrics.clone());
+        life.spawn(
+            "scout",
+            scout.run(self.health.register("scout", SILENCE), life.soft.clone()),
+        );
+        rows
+    }
 
-        stop.await;
-        self.drain(life, runs, settling, gone, &watch).await
+    /// Lets the window see in: readiness, `/status`, and the gauges that are read when they are asked for.
+    fn show(
+        &self,
+        database: &Database,
+        watch: &Watch,
+        leases: &Leases,
+        served: Vec<watch::Receiver<Option<Served>>>,
+        life: &Lifecycle,
+        runs: &Runs,
+    ) {
+        let condition = self.health.condition("schema");
+        let mut changing = watch.clone();
+        life.spawn("readiness", {
+            let over = life.hard.clone();
+            async move {
+                loop {
+                    condition.set(
+                        changing
+                            .now()
+                            .trouble()
+                            .map_or(Ok(()), |trouble| Err(trouble.to_owned())),
+                    );
+                    tokio::select! {
+                        () = changing.changed() => {}
+                        () = over.cancelled() => return,
+                    }
+                }
+            }
+        });
+        let known = watch.clone();
+        self.health.provide("schema", move || match known.now().dialect() {
+            Some(dialect) => json!({ "name": dialect.schema(), "version": dialect.version(), "supported": true }),
+            None => json!({ "supported": false, "reason": known.now().trouble() }),
+        });
+        self.health.provide("queues", move || {
+            served
+                .iter()
+                .filter_map(|served| served.borrow().as_ref().map(|served| served.queue.name.to_string()))
+                .collect()
+        });
+        let (tasks, in_flight) = (life.clone(), runs.counter());
+        self.health.provide("tasks", move || json!(tasks.running()));
+        self.health.provide("in_flight", move || json!(*in_flight.borrow()));
+        let (pool, held) = (database.clone(), leases.clone());
+        self.metrics.before_scrape(move |metrics| {
+            pool.measure(metrics);
+            metrics.oldest_running.reset();
+            for (queue, since) in held.oldest() {
+                metrics
+                    .oldest_running
+                    .with_label_values(&[queue.as_str()])
+                    .set(since.elapsed().as_secs_f64());
+            }
+        });
     }
 
     /// No new claims; running jobs finish within the grace, the others are handed back; verdicts are written.
     async fn drain(
         &self,
-        life: Lifecycle,
+        life: &Lifecycle,
         runs: Runs,
-        settling: tokio::task::JoinHandle<usize>,
-        gone: tokio_util::sync::CancellationToken,
-        _watch: &Watch,
-    ) -> Result<Report, Error> {
+        settling: JoinHandle<usize>,
+        over: CancellationToken,
+    ) -> Report {
         let grace = self.config.worker.shutdown_grace;
-        let held = runs.in_flight.load(Ordering::Relaxed);
-        tracing::info!(running = held, grace = ?grace, "stopping: no new claims, running jobs may finish");
+        let running = runs.in_flight();
+        tracing::info!(
+            running,
+            ?grace,
+            "stopping: nothing more is claimed, what runs may finish"
+        );
+        self.health.drain();
         life.soft.cancel();
         let until = Instant::now() + grace;
-        while runs.in_flight.load(Ordering::Relaxed) > 0 && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        runs.idle(until).await;
+        let left = runs.in_flight();
+        if left > 0 {
+            tracing::warn!(left, "the grace is over; what still runs is cut off and handed back");
         }
-        let left = runs.in_flight.load(Ordering::Relaxed);
         life.hard.cancel();
+        runs.idle(Instant::now() + FLUSH).await;
+        let outcomes = runs.outcomes();
         drop(runs);
-        let unwritten = match tokio::time::timeout(Duration::from_secs(10), settling).await {
-            Ok(unwritten) => unwritten.unwrap_or(0),
-            Err(_) => 0,
-        };
-        gone.cancel();
-        let hanging = life.ended(Duration::from_secs(5)).await;
-        Ok(Report {
-            drained: held.saturating_sub(left),
+        over.cancel();
+        let unwritten = tokio::time::timeout(END, settling)
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .unwrap_or_default();
+        let hanging = life.ended(END).await;
+        self.tracer.shutdown().await;
+        Report {
+            drained: running.saturating_sub(left),
             released: left,
             unwritten,
             hanging,
-            ..Report::default()
-        })
+            outcomes,
+        }
     }
 }
 
 /// Every statement of the worker, for the watcher to try.
 fn needed() -> Vec<Needed> {
+    let needed = |purpose, template, flags| Needed {
+        purpose,
+        template,
+        flags,
+    };
     vec![
-        Needed {
-            purpose: "claim jobs",
-            template: CLAIM,
-            flags: &[],
-        },
-        Needed {
-            purpose: "complete jobs",
-            template: COMPLETE,
-            flags: &[],
-        },
-        Needed {
-            purpose: "fail jobs",
-            template: FAIL,
-            flags: &["settle"],
-        },
-        Needed {
-            purpose: "take lost jobs back",
-            template: FAIL,
-            flags: &["sweep"],
-        },
-        Needed {
-            purpose: "hand jobs back",
-            template: RELEASE,
-            flags: &[],
-        },
-        Needed {
-            purpose: "keep leases",
-            template: TOUCH,
-            flags: &[],
-        },
+        needed("claim jobs", CLAIM, &[]),
+        needed("complete jobs", COMPLETE, &[]),
+        needed("fail jobs", FAIL, &["settle"]),
+        needed("take lost jobs back", FAIL, &["sweep"]),
+        needed("hand jobs back", RELEASE, &[]),
+        needed("keep leases", TOUCH, &[]),
     ]
-}
-
-/// Starts runs and brings their verdicts to the settler.
-#[derive(Clone)]
-struct Runs {
-    life: Lifecycle,
-    leases: Leases,
-    verdicts: Verdicts,
-    metrics: Metrics,
-    in_flight: Arc<AtomicUsize>,
-}
-
-impl Runs {
-    fn start(&self, handler: &Arc<dyn Handler>, claimed: Claimed) {
-        let Claimed {
-            job,
-            queue,
-            slot,
-            claimed,
-        } = claimed;
-        let runs = self.clone();
-        let handler = Arc::clone(handler);
-        let lost = self.leases.hold(&job, &queue);
-        let name = job.queue.as_str();
-        let waited = (job.started_on - job.start_after.max(job.created_on))
-            .to_std()
-            .unwrap_or_default();
-        self.metrics
-            .job_wait
-            .with_label_values(&[name])
-            .observe(waited.as_secs_f64());
-        self.metrics.jobs_in_flight.with_label_values(&[name]).inc();
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.life.spawn("run", async move {
-            let deadline = claimed
-                .checked_add(job.expire)
-                .unwrap_or_else(|| claimed + Duration::from_secs(86400 * 365));
-            let started = Instant::now();
-            let (ended, ran) = if runs.life.soft.is_cancelled() {
-                (Ended::Verdict(Verdict::Release), None)
-            } else {
-                let ended = attempt(
-                    &handler,
-                    &job,
-                    deadline,
-                    &lost,
-                    &runs.life.hard,
-                    opentelemetry::Context::new(),
-                )
-                .await;
-                (ended, Some(started.elapsed()))
-            };
-            let (verdict, expired) = match ended {
-                Ended::Verdict(verdict) => (verdict, false),
-                Ended::Expired(verdict) => (verdict, true),
-                Ended::Lost => {
-                    let name = job.queue.as_str();
-                    runs.metrics
-                        .jobs_processed
-                        .with_label_values(&[name, Outcome::Cancelled.as_str()])
-                        .inc();
-                    runs.metrics.jobs_in_flight.with_label_values(&[name]).dec();
-                    runs.in_flight.fetch_sub(1, Ordering::Relaxed);
-                    return;
-                }
-            };
-            let (metrics, in_flight, name) = (runs.metrics.clone(), Arc::clone(&runs.in_flight), job.queue.clone());
-            let told = Box::new(move |_| {
-                metrics.jobs_in_flight.with_label_values(&[name.as_str()]).dec();
-                in_flight.fetch_sub(1, Ordering::Relaxed);
-            });
-            let settlement = Settlement {
-                job,
-                queue,
-                verdict,
-                expired,
-                ran,
-                told,
-            };
-            let _ = runs.verdicts.send(settlement).await;
-            drop(slot);
-        });
-    }
 }

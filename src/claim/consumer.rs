@@ -11,12 +11,14 @@ use super::{Slot, Slots, Terms, claim};
 use crate::dialect::Watch;
 use crate::handler::Handler;
 use crate::job::Job;
-use crate::observe::Metrics;
+use crate::observe::{Metrics, Pulse, Wakeup};
 use crate::postgres::{Class, Database};
 use crate::queue::{Queue, QueueName};
 
 /// After a full batch, how long freed places are gathered so that one claim serves many of them.
 const GATHER: Duration = Duration::from_millis(2);
+/// How often a consumer that waits says that it is alive.
+const BEAT: Duration = Duration::from_secs(5);
 /// How long a consumer waits after a claim that failed.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
@@ -38,11 +40,11 @@ impl Demand {
         }
     }
 
-    /// Wakes the consumer; `source` is one of `poll`, `notify`, `connect`, `full`.
-    pub fn wake(&self, source: &str) {
+    /// Wakes the consumer, and says why.
+    pub fn wake(&self, source: Wakeup) {
         self.metrics
             .wakeups
-            .with_label_values(&[self.queue.as_str(), source])
+            .with_label_values(&[self.queue.as_str(), source.as_str()])
             .inc();
         self.notify.notify_one();
     }
@@ -87,14 +89,18 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Claims until told to stop and hands each job to `dispatch`; `beat` is called whenever a round is done.
-    pub async fn run(mut self, dispatch: impl Fn(Claimed), beat: impl Fn() + Send + Sync, stop: CancellationToken) {
+    /// Claims until told to stop and hands each job to `dispatch`.
+    pub async fn run(mut self, dispatch: impl Fn(Claimed), pulse: Pulse, stop: CancellationToken) {
         let mut sql: Option<(Served, Arc<str>)> = None;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 () = self.demand.notify.notified() => {}
+                () = tokio::time::sleep(BEAT) => {
+                    pulse.beat();
+                    continue;
+                }
                 changed = self.served.changed() => {
                     if changed.is_err() {
                         return;
@@ -115,17 +121,21 @@ impl Consumer {
                 let slots = tokio::select! {
                     () = stop.cancelled() => return,
                     slots = self.slots.take(self.batch_size) => slots,
+                    () = tokio::time::sleep(BEAT) => {
+                        pulse.beat();
+                        continue;
+                    }
                 };
-                beat();
+                pulse.beat();
                 let wanted = slots.len();
                 let got = self.claim(served, text, slots, &dispatch, &stop).await;
-                beat();
+                pulse.beat();
                 if got < wanted || stop.is_cancelled() || self.served.has_changed().unwrap_or(true) || !self.open() {
                     break;
                 }
                 self.metrics
                     .wakeups
-                    .with_label_values(&[self.name.as_str(), "full"])
+                    .with_label_values(&[self.name.as_str(), Wakeup::Backlog.as_str()])
                     .inc();
                 if wanted < self.batch_size {
                     tokio::time::sleep(GATHER).await;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Demand;
 use crate::dialect::{Capability, Dialect, Watch};
-use crate::observe::Metrics;
+use crate::observe::{Metrics, Pulse, Wakeup};
 use crate::postgres::{Class, Database, Error, Executor};
 use crate::queue::{Queue, QueueName};
 
@@ -21,6 +21,16 @@ const ROSTER: Duration = Duration::from_secs(60);
 const ROSTER_MISSING: Duration = Duration::from_secs(5);
 /// A peek may take at most this share of the time between two peeks.
 const DUTY: u32 = 20;
+
+/// A poll may come this much early, so that looks that are due at nearly the same time are one.
+const SLACK: Duration = Duration::from_millis(5);
+
+/// When a queue's consumer was last woken by a look, and whether a job was seen that was not due yet.
+#[derive(Debug, Clone, Copy, Default)]
+struct Polled {
+    at: Option<Instant>,
+    waits: bool,
+}
 
 /// A queue under watch.
 pub struct Watched {
@@ -72,15 +82,15 @@ impl Scout {
         }
     }
 
-    /// Looks until it is told to stop; `beat` is called each time a look came to an end.
-    pub async fn run(mut self, beat: impl Fn() + Send + Sync, stop: CancellationToken) {
+    /// Looks until it is told to stop.
+    pub async fn run(mut self, pulse: Pulse, stop: CancellationToken) {
         let tick = self
             .watched
             .iter()
             .map(|watched| watched.poll_interval)
             .min()
             .unwrap_or(Duration::from_secs(1));
-        let mut polled = vec![None::<Instant>; self.watched.len()];
+        let mut polled = vec![Polled::default(); self.watched.len()];
         let mut known: Option<(Arc<Dialect>, Peek, Instant)> = None;
         let mut pause = Duration::ZERO;
         let mut reread = true;
@@ -91,7 +101,7 @@ impl Scout {
                 () = self.watch.changed() => reread = true,
                 () = stop.cancelled() => return,
             }
-            beat();
+            pulse.beat();
             let Some(dialect) = self.watch.dialect() else {
                 for watched in &self.watched {
                     watched.served.send_if_modified(|served| served.take().is_some());
@@ -198,7 +208,7 @@ impl Scout {
     }
 
     /// Wakes whoever has due jobs; returns how long until the next job is due, where that is known.
-    async fn peek(&self, peek: &Peek, polled: &mut [Option<Instant>]) -> Result<Option<Duration>, Error> {
+    async fn peek(&self, peek: &Peek, polled: &mut [Polled]) -> Result<Option<Duration>, Error> {
         if peek.names.is_empty() {
             return Ok(None);
         }
@@ -211,17 +221,22 @@ impl Scout {
             let watched = &self.watched[position];
             match row.try_get::<_, Option<f64>>(1)? {
                 Some(seconds) if seconds <= 0.0 => {
-                    if polled[position]
-                        .is_none_or(|at| now.duration_since(at) + Duration::from_millis(5) >= watched.poll_interval)
-                    {
-                        polled[position] = Some(now);
-                        watched.demand.wake("poll");
+                    let polled = &mut polled[position];
+                    let rested = polled
+                        .at
+                        .is_none_or(|at| now.duration_since(at) + SLACK >= watched.poll_interval);
+                    if rested || polled.waits {
+                        let source = if polled.waits { Wakeup::StartAfter } else { Wakeup::Poll };
+                        *polled = Polled {
+                            at: Some(now),
+                            waits: false,
+                        };
+                        watched.demand.wake(source);
                     }
                 }
                 Some(seconds) => {
-                    // What is due before the next look is worth a look of its own; polled is cleared so that it is taken then.
+                    polled[position].waits = true;
                     if let Ok(due) = Duration::try_from_secs_f64(seconds) {
-                        polled[position] = None;
                         let due = due + Duration::from_millis(1);
                         next = Some(next.map_or(due, |next| next.min(due)));
                     }

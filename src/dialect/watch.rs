@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use super::{Dialect, NEWEST, OLDEST, Template, quoted};
-use crate::observe::Metrics;
+use crate::observe::{Metrics, Pulse};
 use crate::postgres::{Class, Client, Database, Error, Executor};
 
 /// How often the schema is looked at when nothing asks for it.
@@ -137,9 +137,10 @@ impl Watcher {
     }
 
     /// Watches until it is told to stop.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         let mut fingerprint = String::new();
         while !stop.is_cancelled() {
+            pulse.beat();
             let pause = match self.look(&mut fingerprint).await {
                 Ok(()) if self.sender.borrow().dialect().is_some() => INTERVAL,
                 Ok(()) => RETRY,

@@ -28,7 +28,7 @@ pub(super) fn kept(output: RawJson) -> Option<RawJson> {
 }
 
 /// What stands in for an output that could not be kept. The job is done all the same.
-pub(super) fn dropped(why: &str) -> RawJson {
+pub(crate) fn dropped(why: &str) -> RawJson {
     to_raw_value(&serde_json::json!({ "outputDropped": why })).expect("an object of one string has JSON text")
 }
 

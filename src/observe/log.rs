@@ -9,10 +9,10 @@
 //! | `timestamp`, `level`, `target`, `message` | when (RFC 3339, UTC), how grave, which room, what |
 //! | `queue` | the queue's name |
 //! | `job` | the job's id |
-//! | `attempt` | the row's `retry_count`; 0 is the first attempt |
+//! | `retry_count` | which attempt; 0 is the first |
 //! | `outcome` | what became of the attempt, as the metric says it |
 //! | `error` | the error's text |
-//! | `seconds` | how long it took |
+//! | `ms` | how long it took, in milliseconds |
 //!
 //! Payloads and secrets are never written, at no level: crates that would are capped at info and cannot be turned up.
 
@@ -130,7 +130,7 @@ mod tests {
         let text = written(LogFormat::Json, None, || {
             let span = tracing::info_span!("attempt", hidden = true);
             let _inside = span.enter();
-            tracing::warn!(queue = "email", attempt = 2, "the attempt failed");
+            tracing::warn!(queue = "email", retry_count = 2, "the attempt failed");
             tracing::info!("second");
         });
         let lines: Vec<Value> = text
@@ -141,7 +141,7 @@ mod tests {
         let first = lines[0].as_object().expect("an object");
         assert_eq!(first["message"], "the attempt failed");
         assert_eq!(first["queue"], "email");
-        assert_eq!(first["attempt"], 2);
+        assert_eq!(first["retry_count"], 2);
         assert_eq!(first["level"], "WARN");
         assert!(
             first["timestamp"]

@@ -441,10 +441,7 @@ mod tests {
     fn a_scrape_refreshes_first() {
         let metrics = Metrics::new();
         metrics.before_scrape(|metrics| {
-            metrics
-                .pool_connections
-                .with_label_values(&[PoolState::Idle.as_str()])
-                .set(7);
+            metrics.pool_connections.with_label_values(&["idle"]).set(7);
         });
         let text = metrics.render().expect("rendered");
         assert!(

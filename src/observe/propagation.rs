@@ -40,18 +40,6 @@ pub fn inject(context: &Context) -> Option<RawJson> {
     serde_json::value::to_raw_value(&fields.0).ok()
 }
 
-/// The headers that carry `context` into an HTTP request: `traceparent`, and `tracestate` where there is one.
-///
-/// Baggage stays inside: the endpoint may be a stranger's.
-pub fn headers(context: &Context) -> impl Iterator<Item = (String, String)> + use<> {
-    let mut fields = Fields::default();
-    TraceContextPropagator::new().inject_context(context, &mut fields);
-    fields.0.into_iter().filter_map(|(name, value)| match value {
-        Value::String(value) => Some((name, value)),
-        _ => None,
-    })
-}
-
 #[derive(Default)]
 struct Fields(Map<String, Value>);
 
@@ -66,7 +54,6 @@ impl Injector for Fields {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry::KeyValue;
     use opentelemetry::baggage::BaggageExt;
     use opentelemetry::trace::TraceContextExt;
 
@@ -126,13 +113,5 @@ mod tests {
             inject(&context).expect("a carrier").get(),
             format!(r#"{{"traceparent":"{PARENT}"}}"#)
         );
-    }
-
-    #[test]
-    fn baggage_does_not_leave_in_headers() {
-        let context = extract(Some(&raw(&format!(r#"{{"traceparent":"{PARENT}"}}"#))))
-            .with_baggage([KeyValue::new("tenant", "a")]);
-        let sent: Vec<_> = headers(&context).collect();
-        assert_eq!(sent, [("traceparent".to_owned(), PARENT.to_owned())]);
     }
 }

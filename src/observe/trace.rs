@@ -65,11 +65,12 @@ impl Tracer {
         let Some(endpoint) = endpoint.map(str::trim).filter(|endpoint| !endpoint.is_empty()) else {
             return Ok(Tracer::off());
         };
+        let url = traces_url(endpoint)?;
         let exporter = SpanExporter::builder()
             .with_http()
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(traces_url(endpoint)?)
-            .with_http_client(client(endpoint)?)
+            .with_endpoint(url.to_string())
+            .with_http_client(client(&url)?)
             .build()
             .map_err(|error| TraceError::Exporter(error.to_string()))?;
         let provider = SdkTracerProvider::builder()
@@ -223,24 +224,33 @@ fn resource() -> Resource {
     builder.build()
 }
 
-fn traces_url(endpoint: &str) -> Result<String, TraceError> {
-    let uri: Uri = endpoint.parse().map_err(|_| TraceError::Endpoint)?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+fn traces_url(endpoint: &str) -> Result<Uri, TraceError> {
+    let base = endpoint.trim_end_matches('/');
+    let url = if base.ends_with("/v1/traces") {
+        base.to_owned()
+    } else {
+        format!("{base}/v1/traces")
+    };
+    let url: Uri = url.parse().map_err(|_| TraceError::Endpoint)?;
+    if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none_or(str::is_empty) {
         return Err(TraceError::Endpoint);
     }
-    let base = endpoint.trim_end_matches('/');
-    if base.ends_with("/v1/traces") {
-        Ok(base.to_owned())
-    } else {
-        Ok(format!("{base}/v1/traces"))
-    }
+    Ok(url)
+}
+
+fn is_loopback(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// The client of the exporter's thread. It has its own TLS settings so that nothing depends on a default set for the
 /// whole process.
-fn client(endpoint: &str) -> Result<reqwest::blocking::Client, TraceError> {
+fn client(endpoint: &Uri) -> Result<reqwest::blocking::Client, TraceError> {
     let mut roots = rustls::RootCertStore::empty();
-    if endpoint.starts_with("https:") {
+    if endpoint.scheme_str() == Some("https") {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -248,17 +258,19 @@ fn client(endpoint: &str) -> Result<reqwest::blocking::Client, TraceError> {
         .map_err(|error| TraceError::Exporter(error.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    let mut builder = reqwest::blocking::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(EXPORT_TIMEOUT);
+    if is_loopback(endpoint) {
+        // A proxy of the environment would look for the collector on its own machine.
+        builder = builder.no_proxy();
+    }
     // A blocking client must not be made on a thread of the runtime.
-    std::thread::spawn(move || {
-        reqwest::blocking::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(EXPORT_TIMEOUT)
-            .build()
-    })
-    .join()
-    .map_err(|_| TraceError::Exporter("the HTTP client could not be made".into()))?
-    .map_err(|error| TraceError::Exporter(error.to_string()))
+    std::thread::spawn(move || builder.build())
+        .join()
+        .map_err(|_| TraceError::Exporter("the HTTP client could not be made".into()))?
+        .map_err(|error| TraceError::Exporter(error.to_string()))
 }
 
 /// Says in the log when spans begin to be lost and when they no longer are, once each.
@@ -287,6 +299,10 @@ impl opentelemetry_sdk::trace::SpanExporter for Watched {
         result
     }
 
+    fn shutdown(&self) -> OTelSdkResult {
+        self.exporter.shutdown()
+    }
+
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
         self.exporter.shutdown_with_timeout(timeout)
     }
@@ -306,7 +322,7 @@ mod tests {
 
     #[test]
     fn the_endpoint_is_a_base() {
-        let url = |endpoint| traces_url(endpoint).expect("a URL");
+        let url = |endpoint| traces_url(endpoint).expect("a URL").to_string();
         assert_eq!(url("http://localhost:4318"), "http://localhost:4318/v1/traces");
         assert_eq!(url("http://localhost:4318/"), "http://localhost:4318/v1/traces");
         assert_eq!(url("https://otlp.example/otlp"), "https://otlp.example/otlp/v1/traces");
@@ -318,6 +334,20 @@ mod tests {
         for odd in ["localhost:4318", "grpc://me:secret@host:4317", "http://", "not a url"] {
             let error = Tracer::new(Some(odd)).expect_err(odd).to_string();
             assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_known_by_name_and_address() {
+        for (endpoint, expected) in [
+            ("http://localhost:4318", true),
+            ("http://127.0.0.1:4318", true),
+            ("http://[::1]:4318", true),
+            ("http://collector:4318", false),
+            ("http://10.0.0.1:4318", false),
+        ] {
+            let url = traces_url(endpoint).expect("a URL");
+            assert_eq!(is_loopback(&url), expected, "{endpoint}");
         }
     }
 

@@ -6,6 +6,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, 
 use tokio_postgres::{NoTls, Row};
 
 use super::{Error, Executor, Param};
+use crate::observe::{Metrics, PoolState};
 
 /// Where the database is and how it is spoken to.
 #[derive(Clone)]
@@ -21,6 +22,11 @@ impl Settings {
             .parse()
             .map_err(|error: tokio_postgres::Error| Error::Settings(error.to_string()))?;
         Ok(Settings { config, pool_size: 10 })
+    }
+
+    /// The database's name.
+    pub fn database_name(&self) -> String {
+        self.config.get_dbname().unwrap_or("postgres").to_owned()
     }
 
     /// How many connections the pool may open.
@@ -59,6 +65,18 @@ impl Database {
         Ok(Database { pool })
     }
 
+    /// Sets the gauges of the pool.
+    pub fn measure(&self, metrics: &Metrics) {
+        let status = self.pool.status();
+        let in_use = status.size.saturating_sub(status.available);
+        for (state, count) in [(PoolState::Idle, status.available), (PoolState::InUse, in_use)] {
+            metrics
+                .pool_connections
+                .with_label_values(&[state.as_str()])
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     /// Takes a connection from the pool, opening one if there is room.
     pub async fn client(&self) -> Result<Client, Error> {
         let inner = self.pool.get().await.map_err(|error| match error {
@@ -78,6 +96,12 @@ impl Client {
     /// Runs several statements that take no parameters and whose rows are not wanted, as one transaction.
     pub async fn batch(&self, sql: &str) -> Result<(), Error> {
         Ok(self.inner.batch_execute(sql).await?)
+    }
+
+    /// Begins a transaction, which rolls back when it is dropped without a commit.
+    pub async fn transaction(&mut self) -> Result<tokio_postgres::Transaction<'_>, Error> {
+        let client: &mut tokio_postgres::Client = &mut self.inner;
+        Ok(client.transaction().await?)
     }
 }
 

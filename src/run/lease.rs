@@ -1,17 +1,19 @@
 //! Keeps the leases of jobs in flight, on a thread and a connection of its own that no handler can starve.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::dialect::{Dialect, Template, Watch};
-use crate::job::{Attempt, Job};
-use crate::observe::Metrics;
+use crate::job::{Attempt, Job, Outcome};
+use crate::observe::{Metrics, Pulse};
 use crate::postgres::{Class, Database, Error, Executor};
 use crate::queue::{Queue, QueueName};
 
@@ -37,13 +39,41 @@ struct Held {
     interval: Duration,
     due: Instant,
     since: Instant,
-    lost: CancellationToken,
+    lost: Lost,
+}
+
+/// Tells a run that its row is no longer its own.
+#[derive(Debug, Clone, Default)]
+pub struct Lost {
+    token: CancellationToken,
+    by_user: Arc<AtomicBool>,
+}
+
+impl Lost {
+    /// Waits until it is.
+    pub async fn happened(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// What that makes of the attempt: cancelled by a user, or taken back by a supervisor.
+    pub fn outcome(&self) -> Outcome {
+        if self.by_user.load(Ordering::Relaxed) {
+            Outcome::Cancelled
+        } else {
+            Outcome::Fenced
+        }
+    }
+
+    fn declare(&self, by_user: bool) {
+        self.by_user.store(by_user, Ordering::Relaxed);
+        self.token.cancel();
+    }
 }
 
 impl Leases {
-    /// Takes a claimed job into care; the token is cancelled when the row turns out to be no longer ours.
-    pub fn hold(&self, job: &Job, queue: &Queue) -> CancellationToken {
-        let lost = CancellationToken::new();
+    /// Takes a claimed job into care, until its verdict is written or its row turns out to be no longer ours.
+    pub fn hold(&self, job: &Job, queue: &Queue) -> Lost {
+        let lost = Lost::default();
         let interval = job.heartbeat.map_or(UNLEASED, |heartbeat| {
             Duration::from_secs(u64::try_from(heartbeat.seconds).unwrap_or(1).max(1)) / SHARE
         });
@@ -65,7 +95,7 @@ impl Leases {
         drop(held);
         if let Some(replaced) = replaced {
             // The row was taken back from us and has come to us again: the older run has lost it.
-            replaced.lost.cancel();
+            replaced.lost.declare(false);
         }
         if soonest.is_none_or(|soonest| due < soonest) {
             self.sooner.notify_one();
@@ -125,20 +155,19 @@ impl Leases {
         due
     }
 
-    fn renewed(&self, asked: &[(QueueName, Attempt)], kept: &[(String, Uuid)], now: Instant) {
+    /// Takes note of what a touch found: (queue, id) of those kept, and of those a user cancelled; the others moved on.
+    fn renewed(&self, asked: &[(QueueName, Attempt)], touched: &Touched, now: Instant) {
         let mut held = self.lock();
         for (queue, attempt) in asked {
             let key = (queue.clone(), attempt.id);
             let Some(entry) = held.get_mut(&key).filter(|held| held.attempt == *attempt) else {
                 continue;
             };
-            if kept
-                .iter()
-                .any(|(name, id)| name == queue.as_str() && *id == attempt.id)
-            {
+            let row = (queue.to_string(), attempt.id);
+            if touched.kept.contains(&row) {
                 entry.due = now + entry.interval;
             } else {
-                entry.lost.cancel();
+                entry.lost.declare(touched.cancelled.contains(&row));
                 held.remove(&key);
             }
         }
@@ -168,7 +197,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// Renews until told to stop. Meant for a thread with a runtime of its own.
-    pub async fn run(self, beat: impl Fn(), stop: CancellationToken) {
+    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         loop {
             let next = self
                 .leases
@@ -180,7 +209,7 @@ impl Keeper {
                 () = self.leases.sooner.notified() => continue,
                 () = stop.cancelled() => return,
             }
-            beat();
+            pulse.beat();
             let Some(dialect) = self.watch.dialect() else {
                 continue;
             };
@@ -190,9 +219,9 @@ impl Keeper {
             }
             for (table, asked) in self.leases.due(now) {
                 match self.touch(&dialect, &table, &asked).await {
-                    Ok(kept) => {
-                        self.leases.renewed(&asked, &kept, Instant::now());
-                        for (queue, _) in &kept {
+                    Ok(touched) => {
+                        self.leases.renewed(&asked, &touched, Instant::now());
+                        for (queue, _) in &touched.kept {
                             self.metrics.heartbeats.with_label_values(&[queue]).inc();
                         }
                     }
@@ -212,12 +241,7 @@ impl Keeper {
         }
     }
 
-    async fn touch(
-        &self,
-        dialect: &Dialect,
-        table: &str,
-        asked: &[(QueueName, Attempt)],
-    ) -> Result<Vec<(String, Uuid)>, Error> {
+    async fn touch(&self, dialect: &Dialect, table: &str, asked: &[(QueueName, Attempt)]) -> Result<Touched, Error> {
         let client = self.database.client().await?;
         let names: Vec<&str> = asked.iter().map(|(queue, _)| queue.as_str()).collect();
         let ids: Vec<Uuid> = asked.iter().map(|(_, attempt)| attempt.id).collect();
@@ -233,6 +257,31 @@ impl Keeper {
                 ],
             )
             .await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        let kept: HashSet<(String, Uuid)> = rows_of(&rows)?;
+        let cancelled = if kept.len() < asked.len() {
+            let sql = format!(
+                "SELECT j.name, j.id FROM {} j JOIN unnest($1::text[], $2::uuid[]) AS v(name, id) \
+                 ON j.name = v.name AND j.id = v.id WHERE j.state = 'cancelled'",
+                dialect.qualified(table)
+            );
+            rows_of(
+                &client
+                    .query(&sql, &[(&names, Type::TEXT_ARRAY), (&ids, Type::UUID_ARRAY)])
+                    .await?,
+            )?
+        } else {
+            HashSet::new()
+        };
+        Ok(Touched { kept, cancelled })
     }
+}
+
+/// What a touch found.
+struct Touched {
+    kept: HashSet<(String, Uuid)>,
+    cancelled: HashSet<(String, Uuid)>,
+}
+
+fn rows_of(rows: &[Row]) -> Result<HashSet<(String, Uuid)>, Error> {
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

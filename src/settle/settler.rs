@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::write::{Entry, Operation, Written, already_completed, write};
+use super::write::{Entry, Written, already_completed, operation, write};
 use crate::dialect::{Dialect, Watch};
 use crate::job::{Job, Outcome, Verdict};
-use crate::observe::Metrics;
+use crate::observe::{Failure, Metrics, ProcessSpan, Pulse, SettleOp, Tracer};
 use crate::postgres::{Class, Database, Error};
 use crate::queue::Queue;
 use crate::run::Leases;
@@ -30,6 +30,8 @@ pub struct Settlement {
     pub verdict: Verdict,
     /// The attempt outlived its deadline.
     pub expired: bool,
+    /// The attempt's span, to be ended.
+    pub span: ProcessSpan,
     /// How long the handler ran; `None` when it was never started.
     pub ran: Option<Duration>,
     /// Told what came of it, once.
@@ -45,6 +47,7 @@ pub struct Settler {
     watch: Watch,
     leases: Leases,
     metrics: Metrics,
+    tracer: Tracer,
     verdicts: mpsc::Receiver<Settlement>,
 }
 
@@ -55,6 +58,7 @@ impl Settler {
         watch: Watch,
         leases: Leases,
         metrics: Metrics,
+        tracer: Tracer,
         backlog: usize,
     ) -> (Settler, Verdicts) {
         let (sender, verdicts) = mpsc::channel(backlog);
@@ -64,6 +68,7 @@ impl Settler {
                 watch,
                 leases,
                 metrics,
+                tracer,
                 verdicts,
             },
             sender,
@@ -72,13 +77,14 @@ impl Settler {
 
     /// Writes until every sender is gone and nothing is left, or `give_up` is cancelled; returns how many verdicts
     /// were never written. Their jobs run again when their lease or deadline is over.
-    pub async fn run(mut self, beat: impl Fn(), give_up: CancellationToken) -> usize {
+    pub async fn run(mut self, pulse: Pulse, give_up: CancellationToken) -> usize {
         let mut gathered = Vec::with_capacity(GROUP);
         loop {
-            beat();
+            pulse.beat();
             let got = tokio::select! {
                 got = self.verdicts.recv_many(&mut gathered, GROUP) => got,
                 () = tokio::time::sleep(Duration::from_secs(1)) => continue,
+                () = give_up.cancelled() => return self.abandon(),
             };
             if got == 0 {
                 return 0;
@@ -90,32 +96,33 @@ impl Settler {
             {
                 gathered.push(more);
             }
-            let mut groups: HashMap<(String, Operation), Vec<Settlement>> = HashMap::new();
+            let mut groups: HashMap<(String, SettleOp), Vec<Settlement>> = HashMap::new();
             for settlement in gathered.drain(..) {
-                let key = (settlement.queue.table.clone(), Operation::of(&settlement.verdict));
+                let key = (settlement.queue.table.clone(), operation(&settlement.verdict));
                 groups.entry(key).or_default().push(settlement);
             }
             let writes = groups
                 .into_iter()
-                .map(|((table, operation), group)| self.settle(table, operation, group, &beat, &give_up));
+                .map(|((table, operation), group)| self.settle(table, operation, group, &pulse, &give_up));
             let unwritten: usize = futures_util::future::join_all(writes).await.into_iter().sum();
             if give_up.is_cancelled() {
-                let mut rest = 0;
-                while self.verdicts.try_recv().is_ok() {
-                    rest += 1;
-                }
-                return unwritten + rest;
+                return unwritten + self.abandon();
             }
         }
+    }
+
+    /// Counts what will not be written any more.
+    fn abandon(&mut self) -> usize {
+        std::iter::from_fn(|| self.verdicts.try_recv().ok()).count()
     }
 
     /// Writes one group, for as long as it takes; returns how many were given up because of a stop.
     async fn settle(
         &self,
         table: String,
-        operation: Operation,
+        operation: SettleOp,
         group: Vec<Settlement>,
-        beat: &impl Fn(),
+        pulse: &Pulse,
         give_up: &CancellationToken,
     ) -> usize {
         let mut watch = self.watch.clone();
@@ -138,7 +145,7 @@ impl Settler {
                 }
                 Err(error) => error,
             };
-            beat();
+            pulse.beat();
             self.metrics
                 .settle_failures
                 .with_label_values(&[operation.as_str()])
@@ -185,13 +192,20 @@ impl Settler {
         &self,
         dialect: &Dialect,
         table: &str,
-        operation: Operation,
+        operation: SettleOp,
         group: &[Settlement],
         cautious: bool,
         answer_lost: bool,
     ) -> Result<Vec<Written>, Error> {
         let client = self.database.client().await?;
         let started = Instant::now();
+        let first = &group[0].job.queue;
+        let queue = group
+            .iter()
+            .all(|settlement| settlement.job.queue == *first)
+            .then_some(first);
+        let links = group.iter().map(|settlement| settlement.span.link());
+        let span = self.tracer.settle_span(operation.as_str(), queue, links);
         let entries: Vec<Entry<'_>> = group
             .iter()
             .map(|settlement| Entry {
@@ -199,7 +213,14 @@ impl Settler {
                 verdict: &settlement.verdict,
             })
             .collect();
-        let mut written = write(&client, dialect, table, operation, &entries, cautious).await?;
+        let written = write(&client, dialect, table, operation, &entries, cautious).await;
+        let refusal = written.as_ref().err().map(ToString::to_string);
+        span.end(refusal.as_deref().map(|message| Failure {
+            kind: "DatabaseError",
+            message,
+            stack: None,
+        }));
+        let mut written = written?;
         let op = operation.as_str();
         self.metrics
             .settle_duration
@@ -209,7 +230,7 @@ impl Settler {
             .settle_batch_size
             .with_label_values(&[op])
             .observe(group.len() as f64);
-        if answer_lost && operation == Operation::Complete && written.len() < group.len() {
+        if answer_lost && operation == SettleOp::Complete && written.len() < group.len() {
             let known: HashSet<_> = written.iter().map(|written| written.id).collect();
             for id in already_completed(&client, dialect, table, &entries).await? {
                 if !known.contains(&id)
@@ -228,7 +249,7 @@ impl Settler {
     }
 
     /// Counts, logs and tells what came of each.
-    fn conclude(&self, operation: Operation, group: Vec<Settlement>, written: Vec<Written>) {
+    fn conclude(&self, operation: SettleOp, group: Vec<Settlement>, written: Vec<Written>) {
         let written: HashMap<_, _> = written
             .into_iter()
             .map(|written| ((written.queue, written.id), written.outcome))
@@ -238,6 +259,7 @@ impl Settler {
                 job,
                 verdict,
                 expired,
+                span,
                 ran,
                 told,
                 ..
@@ -272,15 +294,20 @@ impl Settler {
                     tracing::warn!(queue, job = %id, retry_count = job.attempt.retry_count, op = operation.as_str(),
                         "the row had moved on; nothing was written");
                 }
-                (Verdict::Fail { reason, .. } | Verdict::DeadLetter { reason, .. }, _) => {
+                (Verdict::Fail(failure), _) => {
                     tracing::warn!(queue, job = %id, retry_count = job.attempt.retry_count, retry_limit = job.retry_limit,
-                        outcome = outcome.as_str(), error = %reason, "job failed");
+                        outcome = outcome.as_str(), error = %failure, "job failed");
                 }
                 _ => {
                     tracing::debug!(queue, job = %id, retry_count = job.attempt.retry_count, outcome = outcome.as_str(),
                     ms = ran.map(|ran| ran.as_secs_f64() * 1e3), "job settled")
                 }
             }
+            let failure = match &verdict {
+                Verdict::Fail(error) => Some(Failure::from(error)),
+                _ => None,
+            };
+            span.end(outcome, failure);
             told(outcome);
         }
     }

@@ -6,9 +6,10 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::output::storable;
 use crate::dialect::{Dialect, Template};
+use crate::handler::{self, HandlerError, Then};
 use crate::job::{Job, Outcome, RawJson, Verdict};
+use crate::observe::SettleOp;
 use crate::postgres::{Error, Executor};
 
 /// Completes attempts.
@@ -18,29 +19,13 @@ pub const FAIL: Template = Template(include_str!("fail.sql"));
 /// Hands attempts back.
 pub const RELEASE: Template = Template(include_str!("release.sql"));
 
-/// The kinds of statement, as the label `op` names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Operation {
-    Complete,
-    Fail,
-    Release,
-}
-
-impl Operation {
-    pub(super) fn of(verdict: &Verdict) -> Operation {
-        match verdict {
-            Verdict::Complete { .. } => Operation::Complete,
-            Verdict::Fail { .. } | Verdict::DeadLetter { .. } => Operation::Fail,
-            Verdict::Release => Operation::Release,
-        }
-    }
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Operation::Complete => "complete",
-            Operation::Fail => "fail",
-            Operation::Release => "release",
-        }
+/// How a verdict is written.
+pub(super) fn operation(verdict: &Verdict) -> SettleOp {
+    match verdict {
+        Verdict::Complete { .. } => SettleOp::Complete,
+        Verdict::Fail(error) if error.then == Then::DeadLetter => SettleOp::DeadLetter,
+        Verdict::Fail(_) => SettleOp::Fail,
+        Verdict::Release => SettleOp::Release,
     }
 }
 
@@ -59,12 +44,12 @@ pub(super) struct Written {
 
 /// Writes verdicts of one kind for jobs of one table; what is not among the rows returned was refused by its fence.
 ///
-/// `cautious`: outputs are stripped of what jsonb refuses, and a release takes the other queued state.
+/// `cautious`: a note stands in for an output that the database refused, and a release takes the other queued state.
 pub(super) async fn write(
     executor: &impl Executor,
     dialect: &Dialect,
     table: &str,
-    operation: Operation,
+    operation: SettleOp,
     entries: &[Entry<'_>],
     cautious: bool,
 ) -> Result<Vec<Written>, Error> {
@@ -81,7 +66,7 @@ pub(super) async fn write(
         .map(|output| output.as_deref().map(RawValue::get))
         .collect();
     match operation {
-        Operation::Complete => {
+        SettleOp::Complete => {
             let sql = COMPLETE.render(dialect, table);
             let rows = executor
                 .query(
@@ -105,12 +90,9 @@ pub(super) async fn write(
                 })
                 .collect()
         }
-        Operation::Fail => {
+        SettleOp::Fail | SettleOp::DeadLetter => {
             let sql = FAIL.render_with(dialect, table, &["settle"]);
-            let terminal: Vec<bool> = entries
-                .iter()
-                .map(|entry| matches!(entry.verdict, Verdict::DeadLetter { .. }))
-                .collect();
+            let terminal = vec![operation == SettleOp::DeadLetter; entries.len()];
             let (not_before, after): (Vec<Option<f64>>, Vec<Option<f64>>) =
                 entries.iter().map(|entry| delays_of(entry.verdict)).unzip();
             let rows = executor
@@ -144,7 +126,7 @@ pub(super) async fn write(
                 })
                 .collect()
         }
-        Operation::Release => {
+        SettleOp::Release => {
             let flags: &[&str] = if cautious { &["swap"] } else { &[] };
             let sql = RELEASE.render_with(dialect, table, flags);
             let rows = executor
@@ -200,25 +182,27 @@ pub(super) async fn already_completed(
 }
 
 fn output_of(verdict: &Verdict, cautious: bool) -> Option<RawJson> {
-    let output = match verdict {
-        Verdict::Complete { output } | Verdict::Fail { output, .. } | Verdict::DeadLetter { output, .. } => {
-            output.as_ref()?
-        }
-        Verdict::Release => return None,
-    };
-    if cautious {
-        storable(output)
-    } else {
-        Some(output.clone())
+    match verdict {
+        Verdict::Complete { output: Some(_) } if cautious => Some(handler::dropped("the database refused the output")),
+        Verdict::Complete { output } => output.clone(),
+        Verdict::Fail(error) if cautious => Some(
+            HandlerError::retry("the database refused to store this error")
+                .named(error.name.as_str())
+                .output(),
+        ),
+        Verdict::Fail(error) => Some(error.output()),
+        Verdict::Release => None,
     }
 }
 
+/// Seconds: no sooner than, and exactly after.
 fn delays_of(verdict: &Verdict) -> (Option<f64>, Option<f64>) {
     match verdict {
-        Verdict::Fail { not_before, after, .. } => (
-            not_before.map(|delay| delay.as_secs_f64()),
-            after.map(|delay| delay.as_secs_f64()),
-        ),
+        Verdict::Fail(error) => match error.then {
+            Then::RetryNoSooner(delay) => (Some(delay.as_secs_f64()), None),
+            Then::RetryAfter(delay) => (None, Some(delay.as_secs_f64())),
+            Then::Retry | Then::DeadLetter => (None, None),
+        },
         _ => (None, None),
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claim::Served;
 use crate::dialect::Watch;
-use crate::observe::Metrics;
+use crate::observe::{Metrics, Pulse};
 use crate::postgres::{Class, Database, Error, Executor};
 use crate::queue::QueueName;
 use crate::settle::FAIL;
@@ -35,10 +35,10 @@ pub struct Rescuer {
 
 impl Rescuer {
     /// Sweeps until told to stop.
-    pub async fn run(self, beat: impl Fn() + Send + Sync, stop: CancellationToken) {
+    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         let mut next = HashMap::<String, Instant>::new();
         loop {
-            beat();
+            pulse.beat();
             for (table, (served, queues)) in self.tables() {
                 let now = Instant::now();
                 if next.get(&table).is_some_and(|next| *next > now) {

@@ -2,6 +2,8 @@
 
 mod cluster;
 mod enqueue;
+mod observe;
+mod server;
 // Not every helper has its room's tests yet.
 #[allow(dead_code, unused_imports)]
 mod support;

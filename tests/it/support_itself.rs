@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span, Tracer, TracerProvider};
 use opentelemetry_otlp::WithExportConfig;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -154,12 +155,29 @@ async fn the_collector_keeps_the_spans_an_exporter_sends() {
     .expect("it does not panic");
 
     let span = collector.span("process q", |span| span.name == "process q").await;
-    assert_eq!(
-        span.kind,
-        opentelemetry_proto::tonic::trace::v1::span::SpanKind::Consumer
-    );
+    assert_eq!(span.kind, SpanKind::Consumer);
     assert_eq!(span.attributes["messaging.system"], "pg-boss");
     assert_eq!(span.attributes["n"], 3);
     assert_eq!(span.trace_id.len(), 32);
     assert_eq!(span.parent_span_id, "");
+}
+
+#[tokio::test]
+async fn a_trace_begins_under_node() {
+    needs_node!();
+    let collector = Collector::start().await;
+    let schema = Schema::new(Release::NEWEST).await;
+    let options = json!({ "traces": collector.endpoint(), "openTelemetry": { "propagateContext": true } });
+    let boss = Boss::start(Release::NEWEST, &schema.url, &schema.name, options).await;
+    boss.call("createQueue", json!(["q"])).await.expect("the queue is made");
+    boss.call("send", json!(["q"])).await.expect("it is sent");
+    let span = collector.span("send q", |span| span.name == "send q").await;
+    assert_eq!(span.kind, SpanKind::Producer);
+    assert_eq!(
+        schema
+            .value("select trace_context->>'traceparent' from {schema}.job")
+            .await,
+        json!(format!("00-{}-{}-01", span.trace_id, span.span_id))
+    );
+    boss.stop().await;
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use strawboss::config::{Config, DatabaseConfig, QueueConfig, WorkerConfig};
 use strawboss::handler::{HandlerError, typed};
-use strawboss::observe::Metrics;
+use strawboss::job::Job;
 use strawboss::worker::Worker;
 use tokio::sync::oneshot;
 
@@ -61,16 +61,16 @@ async fn a_job_of_every_release_is_completed_retried_and_dead_lettered() {
         boss.call("send", json!(["q", {"n": 2}])).await.expect("send");
         let seen = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&seen);
-        let mut worker = Worker::new(config(&schema, &["q"]), Metrics::new());
+        let mut worker = Worker::new(config(&schema, &["q"]));
         worker.handle(
             "q",
-            typed(move |data: Value, _job, _context| {
+            typed(move |job: Job<Value>, _context| {
                 counted.fetch_add(1, Ordering::SeqCst);
                 async move {
-                    if data["n"] == 2 {
+                    if job.data["n"] == 2 {
                         Err(HandlerError::retry("no luck"))
                     } else {
-                        Ok(json!({"done": data["n"]}))
+                        Ok(json!({"done": job.data["n"]}))
                     }
                 }
             }),

@@ -2,6 +2,9 @@
 //
 //   node bridge.mjs '{"release":"12.38.0","options":{…}}'
 //
+// The options are PgBoss's own, and two of ours: "start": false leaves out boss.start(); "traces" is the address of an
+// OTLP collector, to which the OpenTelemetry SDK of the process then sends.
+//
 //   -> {"id":1,"op":"call","method":"send","args":["q",{"n":1}]}
 //   -> {"id":2,"op":"work","queue":"q","options":{},"behaviour":{"complete":{"n":2}}}
 //   -> {"id":3,"op":"eval","body":"return boss.getQueues()","args":[]}
@@ -15,14 +18,24 @@ import { createInterface } from 'node:readline'
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 
-const { release, options } = JSON.parse(process.argv[2])
+const { release, options: { traces, ...options } } = JSON.parse(process.argv[2])
 const require = createRequire(`${process.env.STRAWBOSS_NODE_DIRECTORY}/`)
-const loaded = await import(pathToFileURL(require.resolve(`pg-boss-${release}`)))
+const load = name => import(pathToFileURL(require.resolve(name)))
+if (traces) await exportTraces(traces)
+const loaded = await load(`pg-boss-${release}`)
 const PgBoss = loaded.PgBoss ?? loaded.default
 
 const AsyncFunction = (async () => {}).constructor
 const boss = new PgBoss(revive(options))
 const attempts = new Map()
+
+// What an application does that wants traces: the SDK, registered before pg-boss is loaded.
+async function exportTraces (endpoint) {
+  const { NodeTracerProvider, SimpleSpanProcessor } = await load('@opentelemetry/sdk-trace-node')
+  const { OTLPTraceExporter } = await load('@opentelemetry/exporter-trace-otlp-proto')
+  const exporter = new OTLPTraceExporter({ url: `${endpoint}/v1/traces` })
+  new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register()
+}
 
 function revive (value) {
   if (Array.isArray(value)) return value.map(revive)

@@ -5,11 +5,15 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::owner::Owner;
 use super::{Error, Progress, open_to_all};
+
+/// How the directory of an unfinished fetch begins.
+const INCOMING: &str = ".incoming-";
 
 /// Whether npm can be run.
 pub(super) fn is_there() -> bool {
@@ -54,8 +58,9 @@ pub(super) fn fetch(major: u32, owner: &Owner, progress: &Progress) -> Result<Pa
         cache.display()
     ));
 
+    sweep(&cache);
     let incoming = tempfile::Builder::new()
-        .prefix(".incoming-")
+        .prefix(INCOMING)
         .tempdir_in(&cache)
         .map_err(Error::io("making a directory in", &cache))?;
     let output = run(Command::new("npm")
@@ -88,6 +93,21 @@ pub(super) fn fetch(major: u32, owner: &Owner, progress: &Progress) -> Result<Pa
         other => other.map_err(Error::io("keeping what npm fetched as", &kept))?,
     }
     Ok(native(&kept))
+}
+
+/// Removes what a fetch left behind that was killed; one that still runs is younger.
+fn sweep(cache: &Path) {
+    for name in cached(cache).iter().filter(|name| name.starts_with(INCOMING)) {
+        let path = cache.join(name);
+        let age = fs::metadata(&path)
+            .and_then(|metadata| metadata.modified())
+            .map(|at| at.elapsed());
+        if matches!(age, Ok(Ok(age)) if age > Duration::from_secs(3600))
+            && let Err(error) = fs::remove_dir_all(&path)
+        {
+            tracing::debug!(path = %path.display(), %error, "an unfinished fetch stays in the cache");
+        }
+    }
 }
 
 fn native(package: &Path) -> PathBuf {
@@ -197,4 +217,23 @@ fn cache_directory(owner: &Owner) -> Result<PathBuf, Error> {
         });
     }
     Ok(cache)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::newest;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        let versions = [
+            "17.9.0-beta.17",
+            "17.10.0-beta.16",
+            "17.10.0-beta.9",
+            "18.0.0-beta.15",
+            ".incoming-17",
+        ];
+        let versions = versions.map(str::to_owned);
+        assert_eq!(newest(&versions, 17), Some(&versions[1]));
+        assert_eq!(newest(&versions, 13), None);
+    }
 }

@@ -36,7 +36,7 @@ pub struct Boss {
 
 impl Boss {
     /// Starts that release on a schema that is there already, with nothing of its own running: no supervision, no
-    /// schedules, no migration. `options` are laid over that; `{"start": false}` leaves out `boss.start()`.
+    /// schedules, no migration. `options` are laid over that; `tests/node/bridge.mjs` knows two more: `start` and `traces`.
     pub async fn start(release: Release, url: &str, schema: &str, options: Value) -> Boss {
         let mut all = json!({
             "connectionString": url,

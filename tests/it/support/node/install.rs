@@ -11,6 +11,9 @@ use crate::support::say;
 
 const PACKAGES: &str = include_str!("../../../node/package.json");
 
+/// Says nothing of where packages come from: that is for the machine's npm to know.
+const LOCKED: &str = include_str!("../../../node/package-lock.json");
+
 /// The oldest Node that every release of pg-boss here runs on.
 const OLDEST_NODE: u32 = 22;
 
@@ -75,7 +78,7 @@ pub fn construction_plans(release: Release, schema: &str) -> String {
 
 fn install() -> Result<Installed, String> {
     let mut hasher = DefaultHasher::new();
-    PACKAGES.hash(&mut hasher);
+    (PACKAGES, LOCKED).hash(&mut hasher);
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let directory = parent.join(format!("node-{:016x}", hasher.finish()));
     let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
@@ -92,7 +95,8 @@ fn install() -> Result<Installed, String> {
             directory.display()
         ));
         fs::write(directory.join("package.json"), PACKAGES).map_err(failed)?;
-        npm(&directory, &[])?;
+        fs::write(directory.join("package-lock.json"), LOCKED).map_err(failed)?;
+        npm(&directory, &["ci"])?;
         fs::write(&complete, "").map_err(failed)?;
     }
     let node = find_node(&directory)?;
@@ -126,7 +130,15 @@ fn find_node(directory: &Path) -> Result<PathBuf, String> {
             home.display()
         ));
         fs::create_dir_all(&home).map_err(|error| format!("{}: {error}", home.display()))?;
-        npm(&home, &["--no-save", &format!("{package}@{OLDEST_NODE}")])?;
+        npm(
+            &home,
+            &[
+                "install",
+                "--no-save",
+                "--no-package-lock",
+                &format!("{package}@{OLDEST_NODE}"),
+            ],
+        )?;
     }
     match major(&program) {
         Some(major) if major >= OLDEST_NODE => Ok(program),
@@ -142,18 +154,12 @@ fn major(node: &Path) -> Option<u32> {
 
 fn npm(directory: &Path, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new("npm")
-        .args([
-            "install",
-            "--ignore-scripts",
-            "--no-package-lock",
-            "--no-audit",
-            "--no-fund",
-        ])
+        .args(arguments)
+        .args(["--ignore-scripts", "--no-audit", "--no-fund"])
         // pg-boss 11 and newer ask for Node 22, which need not be the Node that npm runs under.
         .arg("--engine-strict=false")
         .arg("--prefix")
         .arg(directory)
-        .args(arguments)
         .current_dir(directory)
         .stdin(Stdio::null())
         .output()
@@ -161,9 +167,6 @@ fn npm(directory: &Path, arguments: &[&str]) -> Result<(), String> {
     if output.status.success() {
         Ok(())
     } else {
-        Err(format!(
-            "npm install fails: {}",
-            String::from_utf8_lossy(&output.stderr)
-        ))
+        Err(format!("npm fails: {}", String::from_utf8_lossy(&output.stderr)))
     }
 }

@@ -1,0 +1,368 @@
+//! Sections for work this release does not do. They are read and validated like all others, so that a file written
+//! for a later release is understood; what asks for that work is refused, never silently ignored.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Period;
+use super::file::File;
+use super::resolve::Resolver;
+use super::secret::{Secret, Secrets};
+
+#[expect(dead_code, reason = "their types are all this release looks at")]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Api {
+    /// Serve the routes. Not in this release.
+    #[schemars(extend("default" = false))]
+    enabled: Option<bool>,
+    /// What the routes begin with.
+    #[schemars(extend("default" = "/api"))]
+    prefix: Option<String>,
+    /// Real messages in 500 answers.
+    #[schemars(extend("default" = false))]
+    expose_errors: Option<bool>,
+    /// The largest request that is read, in bytes.
+    #[schemars(range(min = 1), extend("default" = 1_048_576))]
+    body_limit: Option<usize>,
+    /// User and password to be asked for, instead of `http.api_token`.
+    basic_auth: Option<BasicAuth>,
+    /// The names of the routes to serve; all where not said.
+    allow: Option<Vec<String>>,
+    /// The names of the routes not to serve.
+    deny: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct BasicAuth {
+    /// The user's name.
+    username: String,
+    /// The password.
+    password: Secret,
+}
+
+/// pg-boss's own supervision, with its defaults.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Upkeep {
+    /// How often a supervisor walks the queues.
+    #[schemars(extend("default" = "60s"))]
+    supervise_interval: Option<Period>,
+    /// How often a queue is counted.
+    #[schemars(extend("default" = "60s"))]
+    monitor_interval: Option<Period>,
+    /// How often finished jobs are deleted.
+    #[schemars(extend("default" = "1d"))]
+    maintenance_interval: Option<Period>,
+    /// How long a queue's row is taken for current.
+    #[schemars(extend("default" = "60s"))]
+    queue_cache_interval: Option<Period>,
+    /// How often the children of finished parents are released.
+    #[schemars(extend("default" = "1s"))]
+    flow_interval: Option<Period>,
+    /// Keep warnings in the table `warning`.
+    #[schemars(extend("default" = false))]
+    persist_warnings: Option<bool>,
+    /// How long warnings are kept, in days.
+    #[schemars(range(min = 1), extend("default" = 30))]
+    warning_retention_days: Option<u32>,
+    /// Keep a history of the queues' counts.
+    #[schemars(extend("default" = false))]
+    persist_queue_stats: Option<bool>,
+    /// How long that history is kept, in days.
+    #[schemars(range(min = 1), extend("default" = 7))]
+    queue_stat_retention_days: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cron {
+    /// How often schedules are looked at, at most 45 s.
+    #[schemars(extend("default" = "30s"))]
+    monitor_interval: Option<Period>,
+    /// How often due schedules are forwarded to their queues.
+    #[schemars(extend("default" = "5s"))]
+    worker_interval: Option<Period>,
+    /// How often the clocks are compared, at most 10 minutes.
+    #[schemars(extend("default" = "10m"))]
+    clock_interval: Option<Period>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Events {
+    /// Relay the outbox. Not in this release.
+    #[schemars(extend("default" = false))]
+    enabled: Option<bool>,
+    /// The schema of the app's event tables.
+    #[schemars(extend("default" = "public"))]
+    outbox_schema: Option<String>,
+    /// What becomes of an event that nobody subscribes to.
+    #[schemars(extend("enum" = ["complete", "hold"], "default" = "complete"))]
+    unhandled: Option<String>,
+    /// Handlers, each with its own subscription and queue.
+    #[serde(default)]
+    handler: Vec<EventHandler>,
+}
+
+#[expect(dead_code, reason = "their types are all this release looks at")]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct EventHandler {
+    /// The event's name.
+    event: String,
+    /// The module the handler belongs to.
+    module: String,
+    /// The handler's stable name; `module-event` where not said.
+    handler_id: Option<String>,
+    /// What makes two events the same, with `{{…}}` for fields of the event; its id where not said.
+    idempotency_key: Option<String>,
+    /// What one run may take.
+    timeout: Option<Period>,
+    /// Run the handlers of this event one after another.
+    sequential: Option<bool>,
+    /// When and how often it is tried again.
+    retry: Option<EventRetry>,
+    /// `POST` the event to this URL.
+    http: Option<String>,
+    /// The key of the signature, or several of which the first is the newest.
+    secret: Option<Secrets>,
+    /// A JSON Schema file that the payload must satisfy.
+    schema: Option<String>,
+}
+
+#[expect(dead_code, reason = "their types are all this release looks at")]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct EventRetry {
+    /// Attempts in all.
+    #[schemars(range(min = 1))]
+    max_attempts: Option<u32>,
+    /// The delay before the first retry.
+    backoff: Option<Period>,
+    /// Double the delay from retry to retry.
+    exponential: Option<bool>,
+    /// Spread the delay by a tenth.
+    jitter: Option<bool>,
+}
+
+#[expect(dead_code, reason = "their types are all this release looks at")]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Schedule {
+    /// The queue it sends to.
+    queue: String,
+    /// Tells several schedules of a queue apart.
+    key: Option<String>,
+    /// A cron expression.
+    cron: Option<String>,
+    /// An RFC 5545 recurrence, instead of cron.
+    rrule: Option<String>,
+    /// The zone the expression is meant in; UTC where not said.
+    timezone: Option<String>,
+    /// The job's payload.
+    data: Option<BTreeMap<String, serde_json::Value>>,
+    /// Options of the job, as in `send`.
+    options: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+impl File {
+    /// Validates the sections above and refuses what asks for work that is not there.
+    pub(super) fn later(&self, resolver: &mut Resolver<'_>) {
+        self.api.check(resolver, self.http.api_token.as_ref());
+        self.upkeep.check(resolver, self.worker.supervise.unwrap_or(true));
+        self.cron.check(resolver);
+        self.events.check(resolver);
+        if self.worker.schedule == Some(true) {
+            let key = "worker.schedule";
+            resolver.error(
+                key,
+                "this release does not fire schedules; leave the key out and let a Node pg-boss with `schedule: true` fire them",
+            );
+        }
+        if !self.schedules.is_empty() {
+            resolver.error(
+                "schedules",
+                "[[schedules]]: this release does not fire schedules; remove them, and let a Node pg-boss keep them",
+            );
+        }
+        for (n, schedule) in self.schedules.iter().enumerate() {
+            schedule.check(resolver, &format!("schedules[{n}]"));
+        }
+    }
+}
+
+impl Api {
+    fn check(&self, resolver: &mut Resolver<'_>, token: Option<&Secret>) {
+        if self.prefix.as_deref().is_some_and(|prefix| !prefix.starts_with('/')) {
+            resolver.error("api.prefix", "must begin with \"/\"");
+        }
+        if self.body_limit == Some(0) {
+            resolver.error("api.body_limit", "must be at least 1");
+        }
+        if let Some(BasicAuth { username, password }) = &self.basic_auth
+            && (username.is_empty() || password.reveal().is_empty())
+        {
+            resolver.error("api.basic_auth", "needs a username and a password");
+        }
+        for (key, routes) in [("api.allow", &self.allow), ("api.deny", &self.deny)] {
+            if routes.iter().flatten().any(String::is_empty) {
+                resolver.error(key, "a route's name must not be empty");
+            }
+        }
+        if self.enabled == Some(true) {
+            resolver.error(
+                "api.enabled",
+                "[api] enabled = true: this release does not serve the /api routes; set it to false",
+            );
+        }
+        if token.is_some_and(|token| !token.reveal().is_empty()) {
+            resolver.error(
+                "http.api_token",
+                "this release does not serve the /api routes; leave the key out",
+            );
+        }
+    }
+}
+
+impl Upkeep {
+    fn check(&self, resolver: &mut Resolver<'_>, supervise: bool) {
+        let seconds = Duration::from_secs;
+        for (name, written, default) in [
+            ("supervise_interval", self.supervise_interval, seconds(60)),
+            ("monitor_interval", self.monitor_interval, seconds(60)),
+            ("maintenance_interval", self.maintenance_interval, seconds(86_400)),
+            ("queue_cache_interval", self.queue_cache_interval, seconds(60)),
+            ("flow_interval", self.flow_interval, seconds(1)),
+        ] {
+            let key = format!("upkeep.{name}");
+            if let Some(period) = written {
+                resolver.at_least(&key, period, seconds(1));
+                if supervise && period.0 != default {
+                    resolver.error(&key, UPKEEP);
+                }
+            }
+        }
+        for (name, written) in [
+            ("persist_warnings", self.persist_warnings),
+            ("persist_queue_stats", self.persist_queue_stats),
+        ] {
+            if supervise && written == Some(true) {
+                resolver.error(&format!("upkeep.{name}"), UPKEEP);
+            }
+        }
+        for (name, written, default) in [
+            ("warning_retention_days", self.warning_retention_days, 30),
+            ("queue_stat_retention_days", self.queue_stat_retention_days, 7),
+        ] {
+            let key = format!("upkeep.{name}");
+            match written {
+                Some(0) => resolver.error(&key, "must be at least 1"),
+                Some(days) if supervise && days != default => resolver.error(&key, UPKEEP),
+                _ => {}
+            }
+        }
+    }
+}
+
+const UPKEEP: &str = "this release takes back expired jobs and lost heartbeats and leaves the rest of pg-boss's supervision \
+     to Node; leave the key out";
+
+impl Cron {
+    fn check(&self, resolver: &mut Resolver<'_>) {
+        for (name, written, most) in [
+            ("monitor_interval", self.monitor_interval, 45),
+            ("worker_interval", self.worker_interval, 45),
+            ("clock_interval", self.clock_interval, 600),
+        ] {
+            if let Some(period) = written {
+                let key = format!("cron.{name}");
+                resolver.at_least(&key, period, Duration::from_secs(1));
+                if period.0 > Duration::from_secs(most) {
+                    resolver.error(&key, format!("must be at most {}", Period(Duration::from_secs(most))));
+                }
+            }
+        }
+    }
+}
+
+impl Events {
+    fn check(&self, resolver: &mut Resolver<'_>) {
+        if self.outbox_schema.as_deref().is_some_and(str::is_empty) {
+            resolver.error("events.outbox_schema", "must not be empty");
+        }
+        if let Some(unhandled) = &self.unhandled
+            && !matches!(unhandled.as_str(), "complete" | "hold")
+        {
+            resolver.error(
+                "events.unhandled",
+                format!("must be \"complete\" or \"hold\", not {unhandled:?}"),
+            );
+        }
+        for (n, handler) in self.handler.iter().enumerate() {
+            handler.check(resolver, &format!("events.handler[{n}]"));
+        }
+        if self.enabled == Some(true) {
+            resolver.error(
+                "events.enabled",
+                "[events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it",
+            );
+        }
+    }
+}
+
+impl EventHandler {
+    fn check(&self, resolver: &mut Resolver<'_>, key: &str) {
+        if self.event.is_empty() || self.event.chars().count() > 255 {
+            resolver.error(&format!("{key}.event"), "must have 1 to 255 characters");
+        }
+        for (name, text) in [("module", Some(&self.module)), ("handler_id", self.handler_id.as_ref())] {
+            if text.is_some_and(String::is_empty) {
+                resolver.error(&format!("{key}.{name}"), "must not be empty");
+            }
+        }
+        for (name, text) in [("idempotency_key", &self.idempotency_key), ("schema", &self.schema)] {
+            if text.as_ref().is_some_and(String::is_empty) {
+                resolver.error(&format!("{key}.{name}"), "must not be empty");
+            }
+        }
+        if let Some(period) = self.timeout {
+            resolver.at_least(&format!("{key}.timeout"), period, Duration::from_millis(1));
+        }
+        if let Some(retry) = &self.retry
+            && retry.max_attempts == Some(0)
+        {
+            resolver.error(&format!("{key}.retry.max_attempts"), "must be at least 1");
+        }
+        match &self.http {
+            Some(url) => resolver.url(&format!("{key}.http"), url),
+            None => resolver.error(key, "needs something to run it: http = \"https://…\""),
+        }
+        if let Some(secrets) = &self.secret {
+            resolver.secrets(&format!("{key}.secret"), secrets);
+        }
+    }
+}
+
+impl Schedule {
+    fn check(&self, resolver: &mut Resolver<'_>, key: &str) {
+        if self.queue.is_empty() {
+            resolver.error(&format!("{key}.queue"), "must not be empty");
+        }
+        match (&self.cron, &self.rrule) {
+            (Some(_), Some(_)) => resolver.error(key, "has both cron and rrule; keep one"),
+            (None, None) => resolver.error(key, "needs cron = \"…\" or rrule = \"…\""),
+            (Some(text), None) | (None, Some(text)) if text.trim().is_empty() => {
+                resolver.error(key, "its expression must not be empty");
+            }
+            _ => {}
+        }
+        if self.timezone.as_deref().is_some_and(str::is_empty) {
+            resolver.error(&format!("{key}.timezone"), "must not be empty");
+        }
+    }
+}

@@ -1,0 +1,541 @@
+//! What is accepted, what is refused, and in which words.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::*;
+
+/// Reads a text under an environment of pairs.
+fn report(text: &str, environment: &[(&str, &str)]) -> Report {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(text.as_bytes()).expect("written");
+    reported(file.path(), environment)
+}
+
+fn reported(file: &Path, environment: &[(&str, &str)]) -> Report {
+    let environment = |name: &str| {
+        let value = environment.iter().find(|(known, _)| *known == name);
+        value.map(|(_, value)| (*value).to_owned())
+    };
+    read(&Request {
+        file: Some(file),
+        environment: &environment,
+        ..Request::process()
+    })
+}
+
+/// Every finding as a line, the file's name left out.
+fn findings(text: &str) -> String {
+    let lines: Vec<_> = report(text, &[("DATABASE_URL", "postgres://db/app"), ("NAN", "s3cret")])
+        .findings
+        .into_iter()
+        .map(|finding| {
+            let line = finding.place.as_ref().map_or(0, |place| place.line);
+            format!("{line}: {}: {}", finding.key, finding.message)
+        })
+        .collect();
+    lines.join("\n")
+}
+
+#[test]
+fn the_example_is_accepted_and_says_the_defaults() {
+    let read = report(EXAMPLE, &[]);
+    assert_eq!(read.findings, []);
+    assert_eq!(read.config.database.pool_size, DatabaseConfig::default().pool_size);
+    assert_eq!(read.config.http, HttpConfig::default());
+    assert_eq!(read.config.telemetry, TelemetryConfig::default());
+    let told = WorkerConfig {
+        name: "strawboss".to_owned(),
+        ..WorkerConfig::default()
+    };
+    assert_eq!(read.config.worker, told);
+    let email = &read.config.queues["email"];
+    assert_eq!(email.concurrency, 20);
+    assert_eq!(
+        email.group_concurrency.as_ref().map(|limit| limit.tiers["gold"]),
+        Some(20)
+    );
+    let ensure = email.ensure.as_ref().expect("ensured");
+    assert_eq!(
+        (ensure.retry_limit, ensure.notify, ensure.policy),
+        (Some(5), Some(true), Some(Policy::Standard))
+    );
+    assert_eq!(read.config.queues["email-dead"].ensure, Some(EnsureConfig::default()));
+}
+
+#[test]
+fn the_example_names_every_key_of_the_schema() {
+    // Commented-out lines count: they are there to be read.
+    let text: Vec<_> = EXAMPLE
+        .lines()
+        .map(|line| line.strip_prefix("# ").unwrap_or(line))
+        .collect();
+    let mut missing = Vec::new();
+    keys(&json_schema(), "", &mut |path, key| {
+        let shown = text.iter().any(|line| {
+            let words: Vec<_> = line
+                .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
+                .collect();
+            words.contains(&key)
+        });
+        if !shown {
+            missing.push(path.to_owned());
+        }
+    });
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+/// Calls `each` with the path and the name of every key that the schema knows.
+fn keys(schema: &serde_json::Value, above: &str, each: &mut dyn FnMut(&str, &str)) {
+    for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{above}/{key}");
+        each(&path, key);
+        keys(inner, &path, each);
+        keys(&inner["additionalProperties"], &path, each);
+        keys(&inner["items"], &path, each);
+    }
+}
+
+#[test]
+fn the_schema_is_for_toml_and_says_what_holds() {
+    let schema = json_schema();
+    let text = schema.to_string();
+    assert!(!text.contains("null"), "TOML has no null");
+    assert!(!text.contains("$ref"), "one piece, for editors that resolve nothing");
+    let read = report(
+        "[queues.a]\nhandler = { http = 'http://a' }",
+        &[("DATABASE_URL", "postgres://db/app")],
+    );
+    let mut compared = 0;
+    for setting in read.settings {
+        let mut known = &schema;
+        for part in setting.key.split('.') {
+            known = known["properties"].get(part).unwrap_or(&known["additionalProperties"]);
+        }
+        if let Some(default) = known.get("default") {
+            let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+            assert_eq!(default, setting.value, "{}", setting.key);
+            compared += 1;
+        }
+    }
+    assert!(compared >= 10, "{compared}");
+}
+
+#[test]
+fn the_example_satisfies_the_schema() {
+    let example: toml::Table = toml::from_str(EXAMPLE).expect("TOML");
+    let example = serde_json::to_value(example).expect("JSON");
+    let mut complaints = Vec::new();
+    validate(&example, &json_schema(), "", &mut complaints);
+    assert_eq!(complaints, Vec::<String>::new());
+    let wrong = serde_json::json!({ "queues": { "a": { "concurrency": 0, "handler": 1 } }, "x": 1, "schedules": [{}] });
+    validate(&wrong, &json_schema(), "", &mut complaints);
+    assert_eq!(
+        complaints,
+        [
+            "/queues/a/concurrency: below 1",
+            "/queues/a/handler: wrong type",
+            "/schedules/0: needs queue",
+            "/x: unknown",
+        ]
+    );
+}
+
+/// As much of JSON Schema as ours uses.
+fn validate(value: &serde_json::Value, schema: &serde_json::Value, at: &str, complaints: &mut Vec<String>) {
+    use serde_json::Value;
+    let kind = match value {
+        Value::String(_) => "string",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::Null => "null",
+    };
+    let typed = match &schema["type"] {
+        Value::String(name) => name == kind,
+        Value::Array(names) => names.iter().any(|name| name == kind),
+        _ => true,
+    };
+    if !typed {
+        complaints.push(format!("{at}: wrong type"));
+    }
+    if schema["enum"].as_array().is_some_and(|values| !values.contains(value)) {
+        complaints.push(format!("{at}: none of the values"));
+    }
+    if let (Some(value), Some(least)) = (value.as_f64(), schema["minimum"].as_f64())
+        && value < least
+    {
+        complaints.push(format!("{at}: below {least}"));
+    }
+    for (n, value) in value.as_array().into_iter().flatten().enumerate() {
+        validate(value, &schema["items"], &format!("{at}/{n}"), complaints);
+    }
+    let Some(object) = value.as_object() else { return };
+    for key in schema["required"].as_array().into_iter().flatten() {
+        if !object.contains_key(key.as_str().unwrap_or_default()) {
+            complaints.push(format!("{at}: needs {}", key.as_str().unwrap_or_default()));
+        }
+    }
+    for (key, value) in object {
+        let at = format!("{at}/{key}");
+        match schema["properties"].get(key).unwrap_or(&schema["additionalProperties"]) {
+            Value::Bool(false) => complaints.push(format!("{at}: unknown")),
+            known => validate(value, known, &at, complaints),
+        }
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused_with_the_nearest_known_name() {
+    insta::assert_snapshot!(findings(r#"
+[databse]
+url = "postgres://db/app"
+[worker]
+concurency = 3
+shutdown_timeout = "3s"
+[queues.email]
+handler = { http = "http://a", timout = "3s" }
+ensure = { retryLimit = 3, wibble = true }
+[[events.handler]]
+event = "e"
+module = "m"
+http = "http://a"
+idempotencyKey = "x"
+"#), @r#"
+    2: databse: unknown key; did you mean `database`?
+    5: worker.concurency: unknown key; did you mean `concurrency`?
+    6: worker.shutdown_timeout: unknown key; did you mean `shutdown_grace`?
+    8: queues.email.handler.timout: unknown key; did you mean `timeout`?
+    9: queues.email.ensure.retryLimit: unknown key; did you mean `retry_limit`?
+    9: queues.email.ensure.wibble: unknown key; known here: dead_letter, delete_after_seconds, expire_in_seconds, heartbeat_seconds, notify, partition, policy, retention_seconds, retry_backoff, retry_delay, retry_delay_max, retry_limit, warning_queue_size
+    14: events.handler[0].idempotencyKey: unknown key; did you mean `idempotency_key`?
+    "#);
+}
+
+#[test]
+fn wrong_types_are_all_found_at_once() {
+    insta::assert_snapshot!(findings(r#"
+[database]
+schema = 5
+pool_size = "many"
+pooler = "pgbouncer"
+[worker]
+concurrency = -1
+shutdown_grace = 30
+heartbeat = "10 seconds"
+listen = "yes"
+supervise = "${NAN}"
+[http]
+listen = 9464
+api_token = 12345
+[queues.a]
+batch_size = "${NAN}"
+group_concurrency = "five"
+min_priority = 1.5
+handler = { exec = "ls", secret = [1] }
+ensure = true
+[queues.b]
+concurrency = 0
+group_concurrency = { tiers = { gold = 1 } }
+[[schedules]]
+cron = "* * * * *"
+"#), @r#"
+    3: database.schema: expected a text, found 5
+    4: database.pool_size: expected a whole number, 0 or more, found a text
+    5: database.pooler: expected one of `auto`, `none`, `transaction`
+    7: worker.concurrency: expected a whole number, 0 or more, found -1
+    8: worker.shutdown_grace: a bare number (30) is no duration; write it with a unit: "500ms", "30s", "5m", "2h", "1d"
+    9: worker.heartbeat: "10 seconds" is no duration; write it with a unit: "500ms", "30s", "5m", "2h", "1d"
+    10: worker.listen: expected true or false, found a text
+    11: worker.supervise: $NAN does not hold true or false
+    13: http.listen: expected a text, found 9464
+    14: http.api_token: expected a text; put quotes around it
+    16: queues.a.batch_size: $NAN does not hold a whole number
+    17: queues.a.group_concurrency: expected a whole number or { default = …, tiers = { … } }, found a text
+    18: queues.a.min_priority: expected a whole number, found 1.5
+    19: queues.a.handler.exec: expected a list, found a text
+    19: queues.a.handler.secret: expected a text; put quotes around it
+    20: queues.a.ensure: expected a table, found true
+    22: queues.b.concurrency: must be at least 1
+    23: queues.b.group_concurrency: needs default = …, the limit of a group of no named tier
+    24: schedules: needs `queue`
+    "#);
+}
+
+#[test]
+fn wrong_values_are_refused() {
+    insta::assert_snapshot!(findings(r#"
+[database]
+schema = ""
+pool_size = 0
+[worker]
+name = " "
+heartbeat = "1500ms"
+[http]
+listen = "localhost"
+[telemetry]
+otlp_endpoint = "collector:4318"
+[queues.none]
+handler = {}
+[queues.both]
+handler = { noop = true, http = "http://a" }
+[queues.off]
+handler = { noop = false }
+[queues.http]
+handler = { http = "ftp://a", timeout = "0s", secret = "", headers = { "a b" = "c" }, working_dir = "/", max_response_bytes = 0 }
+[queues.exec]
+handler = { exec = [], secret = "x", headers = {} }
+[queues.bounds]
+min_priority = 5
+max_priority = 1
+poll_interval = "1ms"
+group_concurrency = 0
+[queues."a b"]
+ensure = { policy = "single", dead_letter = "a b", retry_delay_max = 5, expire_in_seconds = 90000, heartbeat_seconds = 5 }
+[queues.self]
+ensure = { dead_letter = "self" }
+[queues.__pgboss__send-it]
+handler = { noop = true }
+"#), @r#"
+    3: database.schema: must have 1 to 50 bytes and no quotes; write it as it is called, unquoted
+    4: database.pool_size: must be at least 1
+    6: worker.name: must not be empty
+    7: worker.heartbeat: must be whole seconds, such as "10s"; "0s" lends none
+    9: http.listen: "localhost" is no address with a port, such as "127.0.0.1:9464" or "[::]:9464"; "" serves nothing
+    11: telemetry.otlp_endpoint: must be an http or https URL, not collector:
+    13: queues.none.handler: needs one of http = "https://…", exec = ["program", …], noop = true, log = true
+    15: queues.both.handler: has http and noop; keep one of them
+    17: queues.off.handler.noop: must be true; leave the handler out where there is none
+    19: queues.http.handler.working_dir: means nothing to a handler of kind http; it belongs to exec
+    19: queues.http.handler.timeout: must be at least 1ms
+    19: queues.http.handler.http: must be an http or https URL, not ftp:
+    19: queues.http.handler.secret: must not be empty
+    19: queues.http.handler.headers."a b": is no HTTP header
+    19: queues.http.handler.max_response_bytes: must be at least 1
+    21: queues.exec.handler.secret: means nothing to a handler of kind exec; it belongs to http
+    21: queues.exec.handler.headers: means nothing to a handler of kind exec; it belongs to http
+    21: queues.exec.handler.exec: needs a program: exec = ["program", "argument", …]
+    23: queues.bounds.min_priority: must not be above max_priority (1)
+    25: queues.bounds.poll_interval: must be at least 10ms
+    26: queues.bounds.group_concurrency: every limit must be at least 1
+    28: queues."a b".ensure: cannot create it: a queue's name is made of letters, digits, `_`, `.`, `-` and `/`; ' ' in "a b" is none of them
+    28: queues."a b".ensure.policy: no such policy: single (one of standard, short, singleton, stately, exclusive, key_strict_fifo)
+    28: queues."a b".ensure.dead_letter: a queue's name is made of letters, digits, `_`, `.`, `-` and `/`; ' ' in "a b" is none of them
+    28: queues."a b".ensure.expire_in_seconds: must be at most 86400
+    28: queues."a b".ensure.heartbeat_seconds: must be at least 10
+    28: queues."a b".ensure.retry_delay_max: is only for retry_backoff = true
+    30: queues.self.ensure.dead_letter: must be another queue than its own
+    31: queues.__pgboss__send-it: is one of pg-boss's own queues, which only pg-boss may serve
+    "#);
+}
+
+#[test]
+fn work_this_release_does_not_do_is_refused() {
+    insta::assert_snapshot!(findings(r#"
+[worker]
+schedule = true
+[http]
+api_token = "x"
+[api]
+enabled = true
+prefix = "api"
+[upkeep]
+flow_interval = "5s"
+monitor_interval = "60s"
+persist_warnings = true
+queue_stat_retention_days = 0
+[cron]
+monitor_interval = "1m"
+[events]
+enabled = true
+unhandled = "drop"
+[[events.handler]]
+event = ""
+module = "m"
+retry = { max_attempts = 0 }
+[[schedules]]
+queue = "report"
+cron = "0 9 * * 1-5"
+[[schedules]]
+queue = ""
+"#), @r#"
+    3: worker.schedule: this release does not fire schedules; leave the key out and let a Node pg-boss with `schedule: true` fire them
+    5: http.api_token: this release does not serve the /api routes; leave the key out
+    7: api.enabled: [api] enabled = true: this release does not serve the /api routes; set it to false
+    8: api.prefix: must begin with "/"
+    10: upkeep.flow_interval: this release takes back expired jobs and lost heartbeats and leaves the rest of pg-boss's supervision to Node; leave the key out
+    12: upkeep.persist_warnings: this release takes back expired jobs and lost heartbeats and leaves the rest of pg-boss's supervision to Node; leave the key out
+    13: upkeep.queue_stat_retention_days: must be at least 1
+    15: cron.monitor_interval: must be at most 45s
+    17: events.enabled: [events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it
+    18: events.unhandled: must be "complete" or "hold", not "drop"
+    19: events.handler[0]: needs something to run it: http = "https://…"
+    20: events.handler[0].event: must have 1 to 255 characters
+    22: events.handler[0].retry.max_attempts: must be at least 1
+    23: schedules: [[schedules]]: this release does not fire schedules; remove them, and let a Node pg-boss keep them
+    26: schedules[1]: needs cron = "…" or rrule = "…"
+    27: schedules[1].queue: must not be empty
+    "#);
+}
+
+#[test]
+fn supervision_of_others_is_not_asked_for_where_supervise_is_off() {
+    assert_eq!(
+        findings("[worker]\nsupervise = false\n[upkeep]\nmaintenance_interval = '2d'\npersist_warnings = true"),
+        ""
+    );
+}
+
+#[test]
+fn placeholders_are_filled_in_or_named() {
+    let text = r#"
+[database]
+url = "postgres://${HOST}/app"
+pool_size = "${POOL:-7}"
+[worker]
+listen = "${LISTEN}"
+name = "$${HOST}"
+[queues.a]
+handler = { exec = ["echo", "${HOST}"], timeout = "${TIMEOUT:-5s}" }
+"#;
+    let read = report(text, &[("HOST", "db"), ("LISTEN", "false")]);
+    assert_eq!(read.findings, []);
+    assert_eq!(read.config.database.url, "postgres://db/app");
+    assert_eq!(read.config.database.pool_size, 7);
+    assert!(!read.config.worker.listen);
+    assert_eq!(read.config.worker.name, "${HOST}");
+    let HandlerConfig::Exec { command, timeout, .. } = read.config.queues["a"].handler.clone().expect("a handler")
+    else {
+        panic!("another kind")
+    };
+    assert_eq!((command[1].as_str(), timeout), ("db", Duration::from_secs(5)));
+
+    let read = report(text, &[]);
+    let said: Vec<_> = read
+        .findings
+        .iter()
+        .map(|finding| (finding.key.as_str(), finding.message.as_str()))
+        .collect();
+    let unset = |name: &str| {
+        format!("the environment variable {name} is not set; set it, or give a default: ${{{name}:-default}}")
+    };
+    assert_eq!(
+        said,
+        [
+            ("database.url", unset("HOST").as_str()),
+            ("worker.listen", unset("LISTEN").as_str()),
+            ("queues.a.handler.exec[1]", unset("HOST").as_str()),
+        ]
+    );
+}
+
+#[test]
+fn every_value_has_its_origin() {
+    let text = "[database]\nschema = 'jobs'\n[worker]\nname = '${NAME:-x}'\n[queues.'a b']\nhandler = { log = true }";
+    let read = report(
+        text,
+        &[
+            ("DATABASE_URL", "postgres://app:pw@db/app"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel"),
+        ],
+    );
+    let file = read.file.expect("a file").display().to_string();
+    let settings: Vec<_> = read
+        .settings
+        .iter()
+        .filter(|setting| !setting.key.starts_with("worker.") || setting.origin != Origin::Default)
+        .map(|setting| format!("{} = {} ({})", setting.key, setting.value, setting.origin).replace(&file, "FILE"))
+        .collect();
+    insta::assert_snapshot!(settings.join("\n"), @r#"
+    database.url = postgres://app:***@db/app (environment $DATABASE_URL)
+    database.schema = jobs (FILE:2)
+    database.pool_size = 10 (default)
+    database.pooler = auto (default)
+    worker.name = x (FILE:4 with $NAME)
+    http.listen = 127.0.0.1:9464 (default)
+    telemetry.otlp_endpoint = http://otel (environment $OTEL_EXPORTER_OTLP_ENDPOINT)
+    telemetry.log_format = text (default)
+    queues."a b".concurrency = 64 (default)
+    queues."a b".batch_size = 64 (default)
+    queues."a b".poll_interval = 500ms (default)
+    queues."a b".handler.log = true (FILE:6)
+    "#);
+}
+
+#[test]
+fn a_flag_goes_before_the_environment_and_the_environment_before_the_file() {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(b"[database]\nurl = '${UNSET}'\nschema = 'from_file'\n")
+        .expect("written");
+    let environment = |name: &str| (name == "DATABASE_URL").then(|| "postgres://environment/app".to_owned());
+    let mut request = Request {
+        file: Some(file.path()),
+        environment: &environment,
+        ..Request::process()
+    };
+    let report = read(&request);
+    assert_eq!(report.findings, []);
+    assert_eq!(report.config.database.url, "postgres://environment/app");
+    assert_eq!(report.config.database.schema, "from_file");
+    request.database_url = Some("postgres://flag/app");
+    request.schema = Some("from_flag");
+    let report = read(&request);
+    assert_eq!(report.config.database.url, "postgres://flag/app");
+    assert_eq!(report.config.database.schema, "from_flag");
+    assert_eq!(report.settings[0].origin, Origin::Flag("--database-url"));
+}
+
+#[test]
+fn the_database_alone_is_read_without_the_rest() {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(b"[database]\nurl = 'postgres://db/app'\n[queues.a]\nhandler = { http = '${UNSET}' }\nx = 1\n")
+        .expect("written");
+    let report = read(&Request {
+        file: Some(file.path()),
+        environment: &|_| None,
+        database_only: true,
+        ..Request::process()
+    });
+    assert_eq!(report.findings, []);
+    assert_eq!(report.config.database.url, "postgres://db/app");
+}
+
+#[test]
+fn without_any_url_the_pg_variables_name_the_database() {
+    let read = report("", &[("PGHOST", "/run/postgresql")]);
+    assert_eq!((read.findings, read.config.database.url), (vec![], String::new()));
+    let read = report("", &[]);
+    assert_eq!(read.findings.len(), 1);
+    assert!(read.findings[0].message.contains("DATABASE_URL"));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_the_only_finding() {
+    assert_eq!(
+        findings("[database]\nurl = "),
+        "2: : this is no TOML: string values must be quoted, expected literal string"
+    );
+    let read = reported(Path::new("/nowhere/strawboss.toml"), &[]);
+    let said = read.into_config().expect_err("refused").to_string();
+    assert!(said.starts_with("cannot read /nowhere/strawboss.toml: "), "{said}");
+}
+
+#[test]
+fn secrets_are_in_no_words_about_the_configuration() {
+    let text = r#"
+[database]
+url = "postgres://app:hunter2@db/app"
+[http]
+api_token = "hunter2"
+[queues.a]
+handler = { http = "http://u:hunter2@a/?k=hunter2", secret = ["hunter2", "${S}"], headers = { authorization = "hunter2" } }
+[queues.b]
+concurrency = "${S}"
+batch_size = "hunter2"
+handler = { exec = ["x", "hunter2"], env = { A = "hunter2" } }
+"#;
+    let read = report(text, &[("S", "hunter2")]);
+    assert!(read.findings.len() >= 3, "{:?}", read.findings);
+    assert!(!format!("{read:?}").contains("hunter2"), "{read:#?}");
+}
