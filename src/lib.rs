@@ -16,5 +16,4 @@ pub mod server;
 pub mod settle;
 pub mod upkeep;
 pub mod worker;
-pub mod server;
 pub mod schema;
