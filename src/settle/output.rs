@@ -1,8 +1,9 @@
 //! Outputs in the shape that pg-boss gives them, so that Node and its dashboard read ours as their own.
 
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
+use super::jsonb::refusal;
 use crate::handler::HandlerError;
 use crate::job::RawJson;
 
@@ -15,9 +16,10 @@ pub fn wrap(output: RawJson) -> Option<RawJson> {
     }
 }
 
-/// The output of a failed attempt: an object with `name`, `message` and, where known, `stack`, as JavaScript's errors have.
+/// The output of a failed attempt: an object with `name`, `message` and, where known, `stack`, as JavaScript's errors
+/// have, beside the error's detail.
 pub fn failure(error: &HandlerError) -> Option<RawJson> {
-    let mut object = Map::new();
+    let mut object = error.detail.clone();
     object.insert("name".into(), Value::from(error.name.as_str()));
     object.insert("message".into(), Value::from(error.message.as_str()));
     if let Some(stack) = &error.stack {
@@ -26,8 +28,12 @@ pub fn failure(error: &HandlerError) -> Option<RawJson> {
     to_raw_value(&object).ok()
 }
 
-/// The same JSON without what PostgreSQL's jsonb refuses: U+0000 and halves of surrogate pairs become U+FFFD.
+/// The same JSON without what PostgreSQL's jsonb refuses: U+0000 and halves of surrogate pairs become U+FFFD. Where that
+/// cannot help, a note takes the output's place: a job must not run again for what it left behind.
 pub(super) fn storable(output: &RawValue) -> Option<RawJson> {
+    if let Some(why) = refusal(output) {
+        return to_raw_value(&json!({ "outputDropped": format!("the output {why}") })).ok();
+    }
     let mut text = String::with_capacity(output.get().len());
     let mut rest = output.get();
     while let Some(at) = rest.find('\\') {
@@ -81,6 +87,24 @@ mod tests {
         assert_eq!(wrapped("false").as_deref(), Some("{\"value\":false}"));
         assert_eq!(wrapped("\"\"").as_deref(), Some("{\"value\":\"\"}"));
         assert_eq!(wrapped("null"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_mended_is_replaced_as_a_whole() {
+        let stored = storable(&raw("{\"a\":1e999999}")).expect("a note");
+        assert!(stored.get().starts_with("{\"outputDropped\":"), "{}", stored.get());
+    }
+
+    #[test]
+    fn a_failure_has_its_detail_beside_name_and_message() {
+        let error = HandlerError::retry("the message")
+            .with("status", 503)
+            .with("message", "another");
+        let output = failure(&error).expect("an output");
+        assert_eq!(
+            output.get(),
+            "{\"message\":\"the message\",\"name\":\"Error\",\"status\":503}"
+        );
     }
 
     #[test]

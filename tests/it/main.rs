@@ -1,5 +1,6 @@
 //! Integration tests.
 
+mod handler;
 // Not every helper has its room's tests yet.
 #[allow(dead_code, unused_imports)]
 mod support;

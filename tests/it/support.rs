@@ -4,6 +4,7 @@
 pub mod node;
 pub mod schema;
 pub mod server;
+pub mod sink;
 pub mod wait;
 
 pub use node::{Boss, Release};
