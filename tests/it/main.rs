@@ -1,6 +1,7 @@
 //! Integration tests.
 
 mod cluster;
+mod handler;
 mod observe;
 mod server;
 // Not every helper has its room's tests yet.
