@@ -2,6 +2,7 @@
 
 mod cluster;
 mod handler;
+mod enqueue;
 mod observe;
 mod server;
 // Not every helper has its room's tests yet.
