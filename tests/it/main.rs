@@ -2,6 +2,7 @@
 
 mod cluster;
 mod enqueue;
+mod handler;
 mod observe;
 mod server;
 // Not every helper has its room's tests yet.
