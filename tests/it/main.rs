@@ -4,10 +4,10 @@ mod cluster;
 mod enqueue;
 mod handler;
 mod observe;
-mod server;
 mod schema;
+mod server;
 // Not every helper has its room's tests yet.
 #[allow(dead_code, unused_imports)]
 mod support;
 mod support_itself;
-//mod worker;
+mod worker;

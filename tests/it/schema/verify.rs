@@ -14,6 +14,9 @@ async fn verify(schema: &Schema) -> Verification {
         .expect("it looks")
 }
 
+/// Severity, object and problem of a finding.
+type Damage<'a> = (&'a str, &'a str, &'a str);
+
 /// Severity, object and problem of every finding.
 fn brief(verification: &Verification) -> Vec<(String, String, String)> {
     let findings = json!(verification.findings);
@@ -56,7 +59,7 @@ async fn each_damage_is_found_and_nothing_else() {
     let drop_own_index = format!("drop index {{schema}}.{own}_i3");
     let detach_own = format!("alter table {{schema}}.job detach partition {{schema}}.{own}");
     let own_table = format!("table {own}");
-    let damages: &[(&str, &[(&str, &str, &str)])] = &[
+    let damages: &[(&str, &[Damage<'_>])] = &[
         (
             "drop index {schema}.job_common_i15",
             &[("warning", "index job_common_i15 on job_common", "missing")],
