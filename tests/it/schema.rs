@@ -14,6 +14,14 @@ fn database(url: &str) -> Database {
     Database::new(&Settings::parse(url).expect("it is a URL")).expect("a pool opens nothing")
 }
 
+/// A URL for a role of its own that was granted nothing, and the role's name.
+async fn humble(schema: &Schema) -> (String, String) {
+    let role = format!("{}_role", schema.name);
+    schema.execute(&format!("create role {role}")).await;
+    let separator = if schema.url.contains('?') { '&' } else { '?' };
+    (format!("{}{separator}options=-c%20role%3D{role}", schema.url), role)
+}
+
 /// Every fact of the catalog about a schema, its name left out.
 async fn catalog(schema: &Schema) -> Vec<String> {
     schema

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use strawboss::dialect::NEWEST;
 use strawboss::schema::{self, Error, Installed};
 
-use super::{build_all, catalog, database, migrations};
+use super::{build_all, catalog, database, humble, migrations};
 use crate::support::node::{Boss, Release};
 use crate::support::{Schema, needs_node, server};
 
@@ -371,14 +371,6 @@ async fn node_works_on_a_schema_of_any_name() {
     }
 }
 
-/// The server's URL for a role that may log in and nothing else; the role is made.
-async fn humble(schema: &Schema) -> (String, String) {
-    let role = format!("{}_role", schema.name);
-    schema.execute(&format!("create role {role}")).await;
-    let separator = if schema.url.contains('?') { '&' } else { '?' };
-    (format!("{}{separator}options=-c%20role%3D{role}", schema.url), role)
-}
-
 #[tokio::test]
 async fn create_on_the_schema_is_privilege_enough() {
     let schema = Schema::vacant().await;
@@ -399,5 +391,6 @@ async fn create_on_the_schema_is_privilege_enough() {
     schema.execute(&grant).await;
     let installed = schema::install(&database, &schema.name).await.expect("now it may");
     assert_eq!(installed, Installed::Fresh(NEWEST));
+    assert_eq!(json!(installed), json!({ "installed": "fresh", "version": NEWEST }));
     schema.execute(&format!("drop owned by {role}; drop role {role}")).await;
 }

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 use strawboss::dialect::NEWEST;
+use strawboss::postgres::{Database, Settings};
 use strawboss::schema::{self, Error, Severity, Verification};
 
-use super::{build_all, catalog, database, migrations};
+use super::{build_all, catalog, database, humble, migrations};
 use crate::support::node::{Boss, Release};
 use crate::support::{Schema, needs_node};
 
@@ -301,9 +302,56 @@ async fn without_room_to_compare_the_needs_are_checked() {
     let objects: Vec<_> = found.findings.iter().map(|finding| finding.object.as_str()).collect();
     assert_eq!(objects, ["table bam", "index job_common_i11 on job_common"]);
 
+    // A session whose temporary schema is not free, which it would be only if others share it.
+    let settings = Settings::parse(&schema.url).expect("it is a URL").with_pool_size(1);
+    let pool = Database::new(&settings).expect("a pool opens nothing");
+    let client = pool.client().await.expect("a connection");
+    client
+        .batch("create temporary table queue ()")
+        .await
+        .expect("it is made");
+    drop(client);
+    let found = schema::verify(&pool, &schema.name).await.expect("it looks");
+    assert!(
+        found
+            .checked
+            .iter()
+            .any(|text| text.contains("\"queue\" already exists")),
+        "{:?}",
+        found.checked
+    );
+    assert_eq!(found.findings.len(), 2);
+    // And the connection is fit for more.
+    assert!(schema::verify(&pool, &schema.name).await.is_ok());
+
     let nowhere = Schema::vacant().await;
     let error = schema::verify(&database(&nowhere.url), &nowhere.name)
         .await
         .expect_err("nothing is there");
     assert!(matches!(error, Error::NotInstalled { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn whoever_may_not_look_learns_what_to_grant() {
+    let schema = Schema::vacant().await;
+    schema::install(&database(&schema.url), &schema.name)
+        .await
+        .expect("it installs");
+    let (url, role) = humble(&schema).await;
+    let pool = database(&url);
+    let client = pool.client().await.expect("a connection");
+    let of_status = schema::status(&client, &schema.name).await.expect_err("it may not");
+    let of_verify = schema::verify(&pool, &schema.name).await.expect_err("it may not");
+    for error in [of_status, of_verify] {
+        let Error::Forbidden { grant, .. } = error else {
+            panic!("{error}")
+        };
+        schema.execute(&grant).await;
+    }
+    let status = schema::status(&client, &schema.name).await.expect("now it may");
+    assert_eq!(status.install.map(|install| install.version), Some(NEWEST));
+    let found = schema::verify(&pool, &schema.name).await.expect("now it may");
+    assert_eq!(found.findings, []);
+    assert_eq!(found.checked.len(), 1, "{:?}", found.checked);
+    schema.execute(&format!("drop owned by {role}; drop role {role}")).await;
 }
