@@ -4,6 +4,7 @@ mod cluster;
 mod enqueue;
 mod handler;
 mod observe;
+mod schema;
 mod server;
 // Not every helper has its room's tests yet.
 #[allow(dead_code, unused_imports)]
