@@ -15,6 +15,7 @@ pub mod queue;
 pub mod run;
 pub mod schema;
 pub mod server;
+pub mod server;
 pub mod settle;
 pub mod upkeep;
 pub mod worker;

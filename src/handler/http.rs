@@ -135,7 +135,7 @@ impl Endpoint {
         counted: &mut Counted<'_>,
     ) -> Result<Option<RawJson>, HandlerError> {
         let mut headers = self.headers.clone();
-        request::of_attempt(&mut headers, job, &Trace::of(job, context), &self.secrets, Utc::now());
+        request::of_attempt(&mut headers, job, &Trace::of(&context.trace), &self.secrets, Utc::now());
         let sent = self
             .client
             .post(self.url.clone())

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use strawboss::config::HandlerConfig;
 use strawboss::handler::{Handler, HandlerError, SetupError, Then};
 use strawboss::job::RawJson;
+use strawboss::observe::propagation;
 use tempfile::TempDir;
 
 use super::{LONG, context, job, made, raw, refused, run, text, value};
