@@ -3,6 +3,7 @@
 mod exec;
 mod function;
 mod http;
+mod https;
 mod signature;
 
 use std::collections::BTreeMap;

@@ -82,10 +82,11 @@ impl Process {
 #[tokio::test]
 async fn a_program_reads_the_job_as_one_object() {
     let script = Script::new("cat");
-    let mut job = job(r#"{"z": 1.00, "a": 123456789012345678901234567890}"#);
-    job.trace_context =
-        Some(raw(r#"{"traceparent":"00-11111111111111111111111111111111-2222222222222222-01"}"#).into());
-    let output = script.handler.run(Arc::new(job), context(LONG)).await.expect("done");
+    let job = job(r#"{"z": 1.00, "a": 123456789012345678901234567890}"#);
+    let mut context = context(LONG);
+    let carrier = raw(r#"{"traceparent":"00-11111111111111111111111111111111-2222222222222222-01"}"#);
+    context.trace = propagation::extract(Some(&carrier));
+    let output = script.handler.run(Arc::new(job), context).await.expect("done");
     let output = output.expect("an output");
     assert!(
         output
