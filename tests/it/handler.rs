@@ -4,6 +4,7 @@ mod exec;
 mod function;
 mod http;
 mod https;
+mod output;
 mod signature;
 
 use std::collections::BTreeMap;
