@@ -1,5 +1,6 @@
 //! A connection in somebody's hands, and the transaction on it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -111,6 +112,15 @@ impl Transaction<'_> {
     pub async fn batch(&self, sql: &str) -> Result<(), Error> {
         let done = self.inner.batch_execute(sql).await;
         done.map_err(|error| noted(error, self.unfit, self.shared))
+    }
+}
+
+/// The driver's own transaction, for what an [`Executor`] cannot do.
+impl<'a> Deref for Transaction<'a> {
+    type Target = tokio_postgres::Transaction<'a>;
+
+    fn deref(&self) -> &tokio_postgres::Transaction<'a> {
+        &self.inner
     }
 }
 

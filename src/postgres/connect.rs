@@ -147,7 +147,7 @@ async fn attempt(
             Err(error) if of_tls(&error) || error.code().is_some_and(|state| state.code() == "28000") => {
                 first.get_or_insert(error);
             }
-            Err(error) => return Err(Why::Postgres(first.unwrap_or(error))),
+            Err(error) => return Err(Why::Postgres(error)),
         }
     }
     match first {

@@ -142,6 +142,9 @@ fn of_certificate(error: &CertificateError) -> &'static str {
             "The server's certificate is not valid today: renew it, or set the clock"
         }
         E::Revoked => "The server's certificate is revoked",
+        E::Other(why) if why.to_string().contains("CaUsedAsEndEntity") => {
+            "The server's certificate is self-signed: name a copy of it by sslrootcert=PATH"
+        }
         _ => "The server's certificate cannot be verified: issue it anew as X.509 version 3, or use sslmode=no-verify",
     }
 }

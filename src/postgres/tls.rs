@@ -144,7 +144,7 @@ impl TlsSettings {
         if matches!(self.mode, Mode::Disable | Mode::NoVerify) {
             return Ok(None);
         }
-        let (roots, pinned) = match &self.roots {
+        let (roots, mut named) = match &self.roots {
             Roots::Absent => return Ok(None),
             Roots::System(read) => (system_roots(read)?, Vec::new()),
             Roots::File(path) => {
@@ -164,14 +164,15 @@ impl TlsSettings {
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                 .map_err(|error| unreadable("sslcrl", path, error))?;
             builder = builder.with_crls(lists);
+            named.clear();
         }
         let chain = builder
             .build()
             .map_err(|error| Error::Settings(format!("the root certificates cannot be used: {error}")))?;
         Ok(Some(Trust {
             chain,
-            pinned,
-            names: self.mode == Mode::VerifyFull,
+            named,
+            by_name: self.mode == Mode::VerifyFull,
         }))
     }
 }

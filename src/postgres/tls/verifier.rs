@@ -10,11 +10,12 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
-use x509_cert::Certificate;
 use x509_cert::der::oid::db::rfc4519::COMMON_NAME;
 use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::spki::AlgorithmIdentifierOwned;
+use x509_cert::{Certificate, Version};
 
 /// Believes what the `sslmode` says: anything, a chain, or a chain and a name.
 ///
@@ -30,11 +31,56 @@ pub(super) struct Verifier {
 #[derive(Debug)]
 pub(super) struct Trust {
     pub(super) chain: Arc<WebPkiServerVerifier>,
-    /// Certificates named by the user. A server that shows one of these itself is believed as it is: the usual
-    /// self-signed certificate is marked as an authority's, which a chain would not end in.
-    pub(super) pinned: Vec<CertificateDer<'static>>,
+    /// The certificates the user has named, unless there is a revocation list, which only the chain heeds. They are for
+    /// two kinds of certificate that webpki turns down and OpenSSL, and so libpq, does not. A server may show one of these
+    /// very certificates: the usual self-signed one is marked as an authority's. And one of these may have issued a
+    /// certificate of X.509 version 1, as `openssl x509 -req` made them for long in the way of PostgreSQL's manual.
+    pub(super) named: Vec<CertificateDer<'static>>,
     /// Whether the name must fit as well.
-    pub(super) names: bool,
+    pub(super) by_name: bool,
+}
+
+impl Trust {
+    /// Whether one of the named certificates has signed this one.
+    fn has_issued(&self, certificate: &CertificateDer<'_>, algorithms: &WebPkiSupportedAlgorithms) -> bool {
+        let Ok(issued) = parsed(certificate) else {
+            return false;
+        };
+        self.named
+            .iter()
+            .filter_map(|issuer| parsed(issuer).ok())
+            .filter(|issuer| issuer.tbs_certificate.subject == issued.tbs_certificate.issuer)
+            .any(|issuer| signed(&issued, &issuer, algorithms).unwrap_or(false))
+    }
+}
+
+/// Whether `issued` is signed by the key of `issuer`.
+fn signed(
+    issued: &Certificate,
+    issuer: &Certificate,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<bool, x509_cert::der::Error> {
+    let key = &issuer.tbs_certificate.subject_public_key_info;
+    let key_is = identifier(&key.algorithm)?;
+    let signature_is = identifier(&issued.signature_algorithm)?;
+    let message = issued.tbs_certificate.to_der()?;
+    let (key, signature) = (key.subject_public_key.raw_bytes(), issued.signature.raw_bytes());
+    Ok(algorithms
+        .all
+        .iter()
+        .filter(|known| {
+            known.public_key_alg_id().as_ref() == key_is && known.signature_alg_id().as_ref() == signature_is
+        })
+        .any(|known| known.verify_signature(key, &message, signature).is_ok()))
+}
+
+/// What is inside an algorithm's identifier, as webpki compares them.
+fn identifier(algorithm: &AlgorithmIdentifierOwned) -> Result<Vec<u8>, x509_cert::der::Error> {
+    let mut identifier = algorithm.oid.to_der()?;
+    if let Some(parameters) = &algorithm.parameters {
+        identifier.extend(parameters.to_der()?);
+    }
+    Ok(identifier)
 }
 
 impl ServerCertVerifier for Verifier {
@@ -49,10 +95,17 @@ impl ServerCertVerifier for Verifier {
         let Some(trust) = &self.trust else {
             return Ok(ServerCertVerified::assertion());
         };
-        let named = if trust.pinned.iter().any(|pinned| pinned == end_entity) {
+        let version_1 = parsed(end_entity)?.tbs_certificate.version == Version::V1;
+        let shown = trust.named.iter().any(|named| named == end_entity);
+        let named = if shown || (version_1 && trust.has_issued(end_entity, &self.algorithms)) {
             in_force(end_entity, now)?;
-            ParsedCertificate::try_from(end_entity)
-                .and_then(|parsed| rustls::client::verify_server_name(&parsed, server_name))
+            if version_1 {
+                // It has no place for the names of hosts.
+                Err(CertificateError::NotValidForName.into())
+            } else {
+                ParsedCertificate::try_from(end_entity)
+                    .and_then(|parsed| rustls::client::verify_server_name(&parsed, server_name))
+            }
         } else {
             // The name is looked at last: an error about it means that the chain holds.
             trust
@@ -63,7 +116,9 @@ impl ServerCertVerifier for Verifier {
         match named {
             Ok(()) => Ok(ServerCertVerified::assertion()),
             Err(error) if !wrong_name(&error) => Err(error),
-            Err(_) if !trust.names || common_name_fits(end_entity, server_name) => Ok(ServerCertVerified::assertion()),
+            Err(_) if !trust.by_name || common_name_fits(end_entity, server_name) => {
+                Ok(ServerCertVerified::assertion())
+            }
             Err(error) => Err(error),
         }
     }
@@ -83,10 +138,10 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if self.trust.is_some() || ParsedCertificate::try_from(cert).is_ok() {
+        if ParsedCertificate::try_from(cert).is_ok() {
             return verify_tls13_signature(message, cert, dss, &self.algorithms);
         }
-        // A certificate of version 1, as `openssl x509 -req` makes them, is none to webpki; its key is one all the same.
+        // A certificate of version 1 is none to webpki; its key is one all the same.
         let key = parsed(cert)?
             .tbs_certificate
             .subject_public_key_info

@@ -5,14 +5,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, PublicKeyData, SigningKey,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, SigningKey, date_time_ymd,
 };
 use strawboss::demo::cluster::Cluster;
 use tempfile::TempDir;
-use x509_cert::der::asn1::{BitString, Null};
-use x509_cert::der::oid::db::rfc5912::ECDSA_WITH_SHA_256;
-use x509_cert::der::{Any, Decode, Encode};
-use x509_cert::spki::AlgorithmIdentifierOwned;
+use x509_cert::der::asn1::BitString;
+use x509_cert::der::{Decode, Encode};
 
 use crate::support::server::{connect, private_cluster};
 
@@ -33,6 +32,7 @@ impl Authority {
         let directory = tempfile::tempdir().expect("there is room");
         let mut params = named(name, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate");
         fs::write(directory.path().join("root.crt"), certificate.pem()).expect("written");
@@ -61,6 +61,53 @@ impl Authority {
         }
     }
 
+    /// A certificate of X.509 version 1, as `openssl x509 -req` makes them.
+    pub fn issue_of_version_1(&self, common_name: &str) -> Identity {
+        let key = KeyPair::generate().expect("a key");
+        let modern = named(common_name, &[])
+            .signed_by(&key, &self.issuer)
+            .expect("a certificate");
+        let mut certificate = x509_cert::Certificate::from_der(modern.der()).expect("a certificate");
+        let body = &mut certificate.tbs_certificate;
+        body.version = x509_cert::Version::V1;
+        body.extensions = None;
+        let signature = self
+            .issuer
+            .key()
+            .sign(&body.to_der().expect("DER"))
+            .expect("a signature");
+        certificate.signature = BitString::from_bytes(&signature).expect("bits");
+        let base64 = base64::Engine::encode(
+            &base64::engine::general_purpose::STANDARD,
+            certificate.to_der().expect("DER"),
+        );
+        Identity {
+            certificate: format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n"),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// The path of a list on which the certificate of this number is revoked.
+    pub fn revoke(&self, number: u64) -> PathBuf {
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(2100, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![RevokedCertParams {
+                serial_number: SerialNumber::from(number),
+                revocation_time: date_time_ymd(2020, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = params.signed_by(&self.issuer).expect("a list");
+        let path = self.directory.path().join("root.crl");
+        fs::write(&path, list.pem().expect("PEM")).expect("written");
+        path
+    }
+
     /// Writes an identity into files: the paths of certificate and key.
     pub fn write(&self, identity: &Identity, name: &str) -> (PathBuf, PathBuf) {
         let path = |extension| self.directory.path().join(format!("{name}.{extension}"));
@@ -85,34 +132,6 @@ pub fn self_signed(hosts: &[&str]) -> Identity {
     let key = KeyPair::generate().expect("a key");
     Identity {
         certificate: params.self_signed(&key).expect("a certificate").pem(),
-        key: key.serialize_pem(),
-    }
-}
-
-/// A self-signed certificate of X.509 version 1, as `openssl x509 -req` makes them.
-pub fn of_version_1() -> Identity {
-    let key = KeyPair::generate().expect("a key");
-    let modern = named("old", &[]).self_signed(&key).expect("a certificate");
-    let mut certificate = x509_cert::Certificate::from_der(modern.der()).expect("a certificate");
-    let algorithm = AlgorithmIdentifierOwned {
-        oid: ECDSA_WITH_SHA_256,
-        parameters: None::<Any>,
-    };
-    let _: Option<Null> = None;
-    let body = &mut certificate.tbs_certificate;
-    body.version = x509_cert::Version::V1;
-    body.extensions = None;
-    body.signature = algorithm.clone();
-    let signature = key.sign(&body.to_der().expect("DER")).expect("a signature");
-    certificate.signature_algorithm = algorithm;
-    certificate.signature = BitString::from_bytes(&signature).expect("bits");
-    let base64 = base64::Engine::encode(
-        &base64::engine::general_purpose::STANDARD,
-        certificate.to_der().expect("DER"),
-    );
-    assert!(!key.der_bytes().is_empty());
-    Identity {
-        certificate: format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n"),
         key: key.serialize_pem(),
     }
 }

@@ -136,7 +136,11 @@ async fn a_session_that_forgot_its_channel_is_left() {
     let mut listening = Listening::at(&pooler.url(), 16).await;
     assert_eq!(listening.next().await, ListenEvent::Connected);
     // Somebody else is lent the same session.
-    connect(&pooler.url()).await.batch_execute("unlisten *").await.expect("it is allowed");
+    connect(&pooler.url())
+        .await
+        .batch_execute("unlisten *")
+        .await
+        .expect("it is allowed");
     let reason = listening.lost().await;
     assert!(reason.contains("no longer listens"), "{reason}");
 }
@@ -146,7 +150,10 @@ async fn stopping_ends_the_session() {
     let mut listening = Listening::at(&server().url, 16).await;
     assert_eq!(listening.next().await, ListenEvent::Connected);
     listening.stop.cancel();
-    timeout(PATIENCE, &mut listening.task).await.expect("it stops").expect("without a panic");
+    timeout(PATIENCE, &mut listening.task)
+        .await
+        .expect("it stops")
+        .expect("without a panic");
     wait_for("its session to end", async || listening.sessions().await.is_empty()).await;
 }
 
@@ -155,7 +162,11 @@ async fn what_found_no_room_is_made_up_for() {
     let mut listening = Listening::at(&server().url, 1).await;
     assert_eq!(listening.next().await, ListenEvent::Connected);
     let burst = "select pg_notify($1, n::text) from generate_series(1, 1000) n";
-    listening.administrator.execute(burst, &[&listening.channel]).await.expect("it is allowed");
+    listening
+        .administrator
+        .execute(burst, &[&listening.channel])
+        .await
+        .expect("it is allowed");
     let mut heard = 0;
     while listening.next().await != ListenEvent::Connected {
         heard += 1;

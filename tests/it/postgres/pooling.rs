@@ -64,7 +64,7 @@ async fn a_transaction_keeps_its_server() {
 async fn the_pooler_of_these_tests_is_as_strict_as_it_should_be() {
     let proxy = Proxy::before(&server().url, 1).await;
     let client = connect(&proxy.url()).await;
-    let error = client.prepare("select 1").await.err().expect("names are refused");
+    let error = client.prepare("select 1").await.expect_err("names are refused");
     assert_eq!(error.code().map(|state| state.code()), Some("26000"));
     assert_eq!(proxy.named_statements(), 1);
     client

@@ -2,13 +2,18 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use strawboss::demo::cluster::Cluster;
 use strawboss::postgres::{Class, Error, Executor};
 use tokio::net::TcpListener;
 
 use super::{connect, row, undetected, with};
 use crate::support::server::{private_cluster, server};
+
+/// One that wants a password, whatever the server of the other tests wants.
+static GUARDED: LazyLock<Cluster> = LazyLock::new(private_cluster);
 
 async fn refusal(url: &str) -> Error {
     connect(url).await.err().expect("nobody is let in there")
@@ -22,7 +27,7 @@ async fn dead_port() -> u16 {
 
 #[tokio::test]
 async fn every_way_of_not_getting_in_says_what_to_do() {
-    let cluster = private_cluster();
+    let cluster = &*GUARDED;
     let url = cluster.url();
     let (before, at) = url.rsplit_once('@').expect("a URL with a password");
     let place = at.strip_suffix("/postgres").expect("the database is named");
@@ -93,7 +98,7 @@ async fn a_host_that_says_nothing_is_given_up_in_time() {
 
 #[tokio::test]
 async fn the_first_host_that_is_there_is_taken() {
-    let cluster = private_cluster();
+    let cluster = &*GUARDED;
     let dead = dead_port().await;
     let url = cluster.url().replacen(
         "@127.0.0.1",
@@ -119,8 +124,7 @@ async fn the_first_host_that_is_there_is_taken() {
 
 #[tokio::test]
 async fn the_session_is_the_wanted_one() {
-    let url = private_cluster();
-    let url = url.url();
+    let url = GUARDED.url();
     for (query, fits) in [
         ("target_session_attrs=read-write", true),
         ("target_session_attrs=read-only", false),
@@ -143,7 +147,7 @@ async fn the_session_is_the_wanted_one() {
 
 #[tokio::test]
 async fn sockets_and_password_files_open_the_door() {
-    let cluster = private_cluster();
+    let cluster = &*GUARDED;
     let url = cluster.url();
     let password = url.split([':', '@']).nth(2).expect("a password");
     let (directory, port) = (cluster.directory().display().to_string(), cluster.port());

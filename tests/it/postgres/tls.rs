@@ -1,12 +1,10 @@
 //! Every `sslmode` against servers that can, cannot, and should not be believed.
 
-use std::sync::OnceLock;
-
 use rcgen::date_time_ymd;
 use strawboss::postgres::{Class, Client};
 use tokio::sync::OnceCell;
 
-use super::certificates::{Authority, Secured, named, of_version_1, self_signed};
+use super::certificates::{Authority, Secured, named, self_signed};
 use super::{connect, row, with};
 use crate::support::server::private_cluster;
 
@@ -227,17 +225,16 @@ async fn sockets_are_not_encrypted_whatever_the_mode() {
 
 #[tokio::test]
 async fn a_server_without_tls_is_used_only_where_that_is_allowed() {
-    static URL: OnceLock<String> = OnceLock::new();
     let cluster = private_cluster();
-    let url = URL.get_or_init(|| cluster.url());
+    let url = cluster.url();
     for mode in ["disable", "allow", "prefer"] {
-        let client = connect(&with(url, &format!("sslmode={mode}")))
+        let client = connect(&with(&url, &format!("sslmode={mode}")))
             .await
             .expect("TLS is not needed");
         assert_eq!(wire(&client).await, "plain");
     }
     for mode in ["require", "no-verify", "verify-full"] {
-        let error = connect(&with(url, &format!("sslmode={mode}")))
+        let error = connect(&with(&url, &format!("sslmode={mode}")))
             .await
             .err()
             .expect("TLS is needed");
@@ -274,7 +271,7 @@ async fn certificates_as_people_make_them_are_believed_as_libpq_would() {
         "TLSv1.3"
     );
     let foreign = attempt(&server, "localhost", &format!("sslmode=verify-ca&{by_authority}")).await;
-    assert!(foreign.contains("certificate"), "{foreign}");
+    assert!(foreign.contains("self-signed"), "{foreign}");
 
     // PostgreSQL's manual names the host in the common name only.
     server.show(&authority.issue("localhost", &[]));
@@ -298,8 +295,41 @@ async fn certificates_as_people_make_them_are_believed_as_libpq_would() {
     server.show(&authority.issue_by(expired));
     assert!(attempt(&server, "localhost", &full).await.contains("not valid today"));
 
-    server.show(&of_version_1());
-    assert_eq!(attempt(&server, "localhost", "sslmode=require").await, "TLSv1.3");
-    let refusal = attempt(&server, "localhost", &full).await;
-    assert!(refusal.contains("version 3"), "{refusal}");
+    server.show(&authority.issue_of_version_1("localhost"));
+    for query in ["sslmode=require", &format!("sslmode=verify-ca&{by_authority}"), &full] {
+        assert_eq!(attempt(&server, "localhost", query).await, "TLSv1.3", "{query}");
+    }
+    assert!(
+        attempt(&server, "127.0.0.1", &full)
+            .await
+            .contains("names another host")
+    );
+    // The same name, another key.
+    let impostor = Authority::new("ours");
+    let full = format!("sslmode=verify-full&sslrootcert={}", impostor.root().display());
+    assert!(attempt(&server, "localhost", &full).await.contains("certificate"));
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_is_not_believed() {
+    let authority = Authority::new("ours");
+    let (good, bad) = (named("db", &["localhost"]), named("db", &["localhost"]));
+    let (good, bad) = (serial(good, 7), serial(bad, 8));
+    let list = authority.revoke(8);
+    let query = format!(
+        "sslmode=verify-full&sslrootcert={}&sslcrl={}",
+        authority.root().display(),
+        list.display()
+    );
+    let mut server = Secured::start(&authority.issue_by(good), &authority, RULES, ROLES).await;
+    let url = format!("postgres://trusted@localhost:{}/postgres?{query}", server.port());
+    connect(&url).await.expect("the list does not name it");
+    server.show(&authority.issue_by(bad));
+    let error = connect(&url).await.err().expect("the list names it");
+    assert!(error.to_string().contains("is revoked"), "{error}");
+}
+
+fn serial(mut params: rcgen::CertificateParams, number: u64) -> rcgen::CertificateParams {
+    params.serial_number = Some(number.into());
+    params
 }
