@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::file::File;
+use super::origin::dotted;
 use super::placeholder::{self, Filled};
 use super::schema::Known;
 
@@ -119,7 +120,7 @@ impl<'a> Walk<'a> {
     /// Notes every key, fills in every text, and takes out what cannot be read further.
     fn table(&mut self, table: &mut DeTable<'a>, known: Known<'_>, above: &str) {
         for (key, mut value) in std::mem::replace(table, DeTable::new()) {
-            let path = joined(above, key.get_ref());
+            let path = dotted(above, key.get_ref());
             if !(self.wanted)(&path) {
                 continue;
             }
@@ -205,21 +206,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The dotted path of a key, quoted where TOML would want it quoted.
-pub(super) fn joined(above: &str, key: &str) -> String {
-    let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-    let key = if bare {
-        Cow::Borrowed(key)
-    } else {
-        Cow::Owned(format!("{key:?}"))
-    };
-    if above.is_empty() {
-        key.into_owned()
-    } else {
-        format!("{above}.{key}")
-    }
-}
-
 /// A number or truth value out of a filled-in text.
 fn scalar<'v>(text: &'v str, known: Known<'_>) -> Option<DeValue<'v>> {
     let value = DeValue::parse(text.trim()).ok()?.into_inner();
@@ -252,7 +238,7 @@ fn take_out(table: &mut DeTable<'_>, span: &Range<usize>, above: &str) -> Option
     let holds = |range: Range<usize>| range.contains(&span.start);
     let mut here = None;
     for (key, value) in table.iter_mut() {
-        let path = joined(above, key.get_ref());
+        let path = dotted(above, key.get_ref());
         let at_value = holds(value.span());
         let deeper = match value.get_mut() {
             DeValue::Table(inner) => take_out(inner, span, &path),
