@@ -15,7 +15,7 @@ pub mod run;
 pub mod schema;
 pub mod send;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -29,7 +29,6 @@ pub use page::Page;
 #[command(
     name = "strawboss",
     version,
-    about,
     long_about = "A worker for the jobs of a pg-boss that is already there.\n\n\
         It speaks pg-boss's own schema on PostgreSQL, beside the Node app that runs it: it claims jobs, runs them over \
         HTTP, in programs or in Rust, retries them and dead-letters them exactly as pg-boss would.",
@@ -86,8 +85,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Jobs(jobs) => jobs.run(&mut page).await,
         Command::Config(config) => config.run(&mut page),
         Command::Completions(Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "strawboss", &mut page);
-            Ok(Done::Well)
+            // It panics where it cannot write, which a pipe that was closed would make it do.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "strawboss", &mut script);
+            page.write_all(&script).map(|()| Done::Well).map_err(Error::from)
         }
     };
     let ended = ended.and_then(|done| {

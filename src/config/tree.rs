@@ -159,22 +159,24 @@ impl<'a> Walk<'a> {
                 }
             }
             DeValue::String(text) => match placeholder::fill(text, self.environment) {
-                Ok(filled) => {
-                    let Filled { text: full, variables } = filled;
+                Ok(Filled {
+                    text: full,
+                    variables,
+                    filled,
+                }) => {
                     let full = full.into_owned();
-                    let told = !variables.is_empty();
-                    if let Some(spot) = self.spots.get_mut(noted) {
-                        spot.variables.extend_from_slice(&variables);
-                    }
-                    if told && known.is_scalar() {
+                    if filled && known.is_scalar() {
                         let Some(scalar) = scalar(self.shelf.keep(full), known) else {
-                            let message = format!("${} does not hold {}", variables.join(", $"), known.scalar_name());
+                            let message = format!("once filled in, this is not {}", known.scalar_name());
                             self.complain(path.to_owned(), line, message);
                             return false;
                         };
                         *value.get_mut() = scalar;
                     } else {
                         *text = Cow::Owned(full);
+                    }
+                    if let Some(spot) = self.spots.get_mut(noted) {
+                        spot.variables.extend(variables);
                     }
                 }
                 Err(trouble) => {
