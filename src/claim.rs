@@ -1,10 +1,12 @@
 //! Who may take how many: the claim, the wake-ups before it and the demand behind it.
 
 mod consumer;
+mod listener;
 mod scout;
 mod slots;
 
 pub use consumer::{Claimed, Consumer, Demand};
+pub use listener::Listener;
 pub use scout::{Scout, Served, Watched};
 pub use slots::{Slot, Slots};
 

@@ -24,7 +24,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use file::Pooler;
 pub use finding::{Finding, Refused, Severity};
 pub(crate) use origin::dotted;
 pub use origin::{Origin, Place, Setting};
@@ -33,6 +32,7 @@ pub use read::{Report, Request, read};
 pub use schema::json_schema;
 pub use secret::{Secret, shown_url};
 
+pub use crate::postgres::Pooler;
 use crate::queue::Policy;
 
 /// A complete configuration file, every key with its meaning, that [`read`] accepts as it stands.

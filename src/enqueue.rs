@@ -7,13 +7,14 @@
 
 mod batch;
 mod create_queue;
+mod ensure;
 mod error;
 mod insert;
-mod notify;
 mod options;
 mod queue_options;
 
 pub use create_queue::{Creation, create_queue};
+pub use ensure::ensure;
 pub use error::Error;
 pub use insert::{JobInsert, insert, send};
 pub use options::{SendOptions, StartAfter};

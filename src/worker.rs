@@ -12,15 +12,17 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::claim::{CLAIM, Consumer, Demand, Scout, Served, Slots, Terms, Watched};
+use crate::claim::{CLAIM, Consumer, Demand, Listener, Scout, Served, Slots, Terms, Watched};
 use crate::config::{Config, QueueConfig};
 use crate::dialect::{Needed, Watch, Watcher};
+use crate::enqueue::{QueueOptions, ensure};
 use crate::handler::{self, Handler};
 use crate::lifecycle::{Lifecycle, Report};
 use crate::observe::{Health, Metrics, Tracer};
 use crate::postgres::{Database, Settings};
 use crate::queue::QueueName;
 use crate::run::{Keeper, Leases, TOUCH};
+use crate::server::Server;
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
 use crate::upkeep::Rescuer;
 use runs::Runs;
@@ -32,6 +34,9 @@ const FLUSH: Duration = Duration::from_secs(10);
 /// After that, how long tasks may take to end.
 const END: Duration = Duration::from_secs(5);
 
+/// How long until a queue that could not be created is tried again.
+const FOUND: Duration = Duration::from_secs(1);
+
 /// Why a worker could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +47,9 @@ pub enum Error {
     /// A queue is configured and nothing runs its jobs.
     #[error("queue {0:?} has no handler; configure one or register one with `Worker::handle`")]
     NoHandler(String),
+    /// The address of the endpoints cannot be had.
+    #[error("{0}")]
+    Server(#[from] crate::server::ServerError),
     /// A configured handler cannot be made.
     #[error("queue {queue:?}: {source}")]
     Handler {
@@ -50,6 +58,13 @@ pub enum Error {
         /// What is wrong with it.
         source: handler::SetupError,
     },
+}
+
+/// A queue, how it is served, and by what.
+struct Assigned {
+    queue: QueueName,
+    config: QueueConfig,
+    handler: Arc<dyn Handler>,
 }
 
 /// A worker for the queues of one schema.
@@ -102,12 +117,16 @@ impl Worker {
     ///
     /// # Errors
     /// Only before the first claim: what cannot be worked with at all. A database that is away is waited for.
-    pub async fn run(mut self, stop: impl Future<Output = ()> + Send) -> Result<Report, Error> {
-        let settings = Settings::parse(&self.config.database.url)?;
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<Report, Error> {
+        let settings = Settings::of(&self.config.database)?;
         let place = settings.database_name();
-        let database = Database::new(&settings.clone().with_pool_size(self.config.database.pool_size))?;
-        let apart = Database::new(&settings.with_pool_size(1))?;
+        let database = Database::new(&settings)?;
+        let apart = database.beside(1)?;
         let queues = self.queues()?;
+        let server = match self.config.http.listen {
+            Some(address) => Some(Server::bind(address).await?),
+            None => None,
+        };
 
         let life = Lifecycle::default();
         // The servants that finish what is under way outlive both stops and end by this.
@@ -149,6 +168,13 @@ impl Worker {
 
         let served = self.serve(queues, &database, &watch, &life, &runs);
         self.show(&database, &watch, &leases, served, &life, &runs);
+        if let Some(server) = server {
+            tracing::info!(address = %server.address(), "serving /metrics, /healthz, /readyz and /status");
+            life.spawn(
+                "server",
+                server.run(self.metrics.clone(), self.health.clone(), over.clone()),
+            );
+        }
 
         stop.await;
         let report = self.drain(&life, runs, settling, over).await;
@@ -156,8 +182,13 @@ impl Worker {
     }
 
     /// The queues with their handlers: those configured, and those registered without a configuration.
-    fn queues(&mut self) -> Result<Vec<(QueueName, QueueConfig, Arc<dyn Handler>)>, Error> {
-        let mut configured = std::mem::take(&mut self.config.queues);
+    ///
+    /// A queue without a handler that is only kept in existence is not served.
+    fn queues(&self) -> Result<Vec<Assigned>, Error> {
+        let mut configured = self.config.queues.clone();
+        configured.retain(|name, config| {
+            config.handler.is_some() || config.ensure.is_none() || self.handlers.contains_key(name)
+        });
         for name in self.handlers.keys() {
             configured
                 .entry(name.clone())
@@ -173,7 +204,7 @@ impl Worker {
                         .map_err(|source| Error::Handler { queue: name, source })?,
                     (None, None) => return Err(Error::NoHandler(name)),
                 };
-                Ok((queue, config, handler))
+                Ok(Assigned { queue, config, handler })
             })
             .collect()
     }
@@ -181,7 +212,7 @@ impl Worker {
     /// Spawns a consumer per queue, and the servants that look after all of them.
     fn serve(
         &self,
-        queues: Vec<(QueueName, QueueConfig, Arc<dyn Handler>)>,
+        queues: Vec<Assigned>,
         database: &Database,
         watch: &Watch,
         life: &Lifecycle,
@@ -191,7 +222,13 @@ impl Worker {
         let again = Arc::new(Notify::new());
         let mut watched = Vec::new();
         let mut rows = Vec::new();
-        for (name, config, handler) in queues {
+        let mut heard = Vec::new();
+        for Assigned {
+            queue: name,
+            config,
+            handler,
+        } in queues
+        {
             self.metrics.register_queue(&name);
             let limit = i64::try_from(config.concurrency).unwrap_or(i64::MAX);
             self.metrics
@@ -201,6 +238,7 @@ impl Worker {
             let demand = Demand::new(name.clone(), self.metrics.clone());
             let (served, row) = watch::channel(None);
             rows.push(row.clone());
+            heard.push((row.clone(), demand.clone()));
             watched.push(Watched {
                 name: name.clone(),
                 poll_interval: config.poll_interval,
@@ -225,22 +263,68 @@ impl Worker {
             let dispatch = move |claimed| runs.start(&handler, claimed);
             life.spawn("consumer", consumer.run(dispatch, pulse, life.soft.clone()));
         }
-        let rescuer = Rescuer {
+        let listener = Listener {
             database: database.clone(),
-            watch: watch.clone(),
-            served: rows.clone(),
+            schema: self.config.database.schema.clone(),
+            wanted: self.config.worker.listen,
+            queues: heard,
             metrics: self.metrics.clone(),
         };
-        life.spawn(
-            "rescuer",
-            rescuer.run(self.health.register("rescuer", SILENCE), life.soft.clone()),
-        );
+        life.spawn("listener", listener.run(life.soft.clone()));
+        let founding = self.founding(database.clone(), watch.clone(), Arc::clone(&again));
+        let soft = life.soft.clone();
+        life.spawn("queue founder", async move { soft.run_until_cancelled(founding).await });
+        if self.config.worker.supervise {
+            let rescuer = Rescuer {
+                database: database.clone(),
+                watch: watch.clone(),
+                served: rows.clone(),
+                metrics: self.metrics.clone(),
+            };
+            let pulse = self.health.register("rescuer", SILENCE);
+            life.spawn("rescuer", rescuer.run(pulse, life.soft.clone()));
+        }
         let scout = Scout::new(database.clone(), watch.clone(), watched, again, self.metrics.clone());
         life.spawn(
             "scout",
             scout.run(self.health.register("scout", SILENCE), life.soft.clone()),
         );
         rows
+    }
+
+    /// Creates the queues that are wanted, once there is a schema to create them in.
+    fn founding(&self, database: Database, mut watch: Watch, again: Arc<Notify>) -> impl Future<Output = ()> + use<> {
+        let wanted: Vec<_> = self
+            .config
+            .queues
+            .iter()
+            .filter_map(|(name, config)| Some((QueueName::new(name.as_str()), config.ensure.as_ref()?.into())))
+            .collect::<Vec<(QueueName, QueueOptions)>>();
+        async move {
+            for (name, options) in wanted {
+                loop {
+                    let dialect = watch.spoken().await;
+                    let ensured = async { ensure(&database.client().await?, &dialect, &name, &options).await };
+                    match ensured.await {
+                        Ok(created) => {
+                            for queue in created {
+                                tracing::info!(%queue, "created the queue");
+                            }
+                            again.notify_one();
+                            break;
+                        }
+                        Err(error) if error.is_transient() => {
+                            tracing::debug!(queue = %name, %error, "the queue could not be created yet");
+                            tokio::time::sleep(FOUND).await;
+                        }
+                        Err(error) => {
+                            tracing::error!(queue = %name, %error, "the queue could not be created; mend its `ensure`");
+                            break;
+                        }
+                    }
+                }
+            }
+        }
     }
 
     /// Lets the window see in: readiness, `/status`, and the gauges that are read when they are asked for.

@@ -40,6 +40,11 @@ impl Demand {
         }
     }
 
+    /// The queue whose consumer it is.
+    pub fn queue(&self) -> &QueueName {
+        &self.queue
+    }
+
     /// Wakes the consumer, and says why.
     pub fn wake(&self, source: Wakeup) {
         self.metrics

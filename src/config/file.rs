@@ -11,6 +11,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeseria
 use super::later;
 use super::secret::{Secret, Secrets};
 use super::{LogFormat, Period};
+use crate::postgres::Pooler;
 use crate::queue::Policy;
 
 /// The configuration of strawboss. `${VAR}` and `${VAR:-default}` are filled in in every text.
@@ -66,29 +67,6 @@ pub(super) struct Database {
     /// statements), or `auto` to find out at start.
     #[schemars(extend("default" = "auto"))]
     pub(super) pooler: Option<Pooler>,
-}
-
-/// Whether a pooler stands between the worker and PostgreSQL.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Pooler {
-    /// Find out at start.
-    #[default]
-    Auto,
-    /// Nothing, or a pooler in session mode.
-    None,
-    /// A pooler that gives a connection for one transaction only: LISTEN and prepared statements are off.
-    Transaction,
-}
-
-impl fmt::Display for Pooler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Pooler::Auto => "auto",
-            Pooler::None => "none",
-            Pooler::Transaction => "transaction",
-        })
-    }
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

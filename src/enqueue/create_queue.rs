@@ -7,6 +7,7 @@ use super::{Error, QueueOptions};
 use crate::dialect::{Dialect, Template};
 use crate::postgres::Executor;
 use crate::queue::QueueName;
+use crate::schema::spelling;
 
 /// Creates a queue through the schema's own function.
 pub(super) const CREATE: Template = Template(include_str!("create_queue.sql"));
@@ -43,7 +44,7 @@ pub async fn create_queue(
                 (&name.as_str(), Type::TEXT),
                 (&json, Type::TEXT),
                 (&dead_letter, Type::TEXT),
-                (&dialect.schema(), Type::TEXT),
+                (&spelling(dialect.schema()), Type::TEXT),
             ],
         )
         .await

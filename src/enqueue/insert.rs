@@ -6,12 +6,12 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::batch::{Columns, Entry};
-use super::notify::channel;
 use super::{Error, SendOptions};
 use crate::dialect::{Dialect, Template};
 use crate::job::RawJson;
-use crate::postgres::Executor;
+use crate::postgres::{Executor, channel};
 use crate::queue::QueueName;
+use crate::schema::spelling;
 
 /// Inserts jobs of one queue.
 pub(super) const INSERT: Template = Template(include_str!("insert.sql"));
@@ -138,7 +138,7 @@ async fn enter(
     columns: &Columns<'_>,
     next_slot: bool,
 ) -> Result<Vec<Uuid>, Error> {
-    let (name, channel) = (queue.as_str(), channel(dialect.schema()));
+    let (name, channel) = (queue.as_str(), channel(&spelling(dialect.schema())));
     let params = columns.params(&name, &next_slot, &channel);
     let rows = executor
         .query(&INSERT.render(dialect, "job"), &params)

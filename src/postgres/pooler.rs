@@ -1,5 +1,6 @@
 //! Whether a pooler such as PgBouncer hands our statements to whichever server connection is free.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
@@ -9,7 +10,8 @@ use super::connect::connect;
 use super::{Error, Settings};
 
 /// What stands between here and the server, for what a session may rely on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Pooler {
     /// Not known yet: [`Database::detect`](super::Database::detect) finds out, and until then nothing is relied on.
     #[default]
@@ -18,6 +20,16 @@ pub enum Pooler {
     None,
     /// The session is ours for one transaction only: nothing is prepared by name, LISTEN is off.
     Transaction,
+}
+
+impl fmt::Display for Pooler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Pooler::Auto => "auto",
+            Pooler::None => "none",
+            Pooler::Transaction => "transaction",
+        })
+    }
 }
 
 /// How often the two connections are asked; a busy pooler might once give each a server of its own.

@@ -10,6 +10,7 @@ use tokio_postgres::config::{ChannelBinding, SslNegotiation};
 use super::keyword::Keywords;
 use super::tls::{Mode, TlsSettings};
 use super::{Error, Pooler, conninfo, passfile};
+use crate::config::DatabaseConfig;
 
 /// Where the database is and how it is spoken to.
 ///
@@ -100,6 +101,16 @@ impl Settings {
     /// Reads a libpq URL, `key=value` string or Node's socket forms, over the `PG*` variables of the environment.
     pub fn parse(url: &str) -> Result<Settings, Error> {
         Settings::parse_over(url, &|name| std::env::var(name).ok())
+    }
+
+    /// The settings of `[database]`.
+    ///
+    /// # Errors
+    /// As [`Settings::parse`].
+    pub fn of(config: &DatabaseConfig) -> Result<Settings, Error> {
+        Ok(Settings::parse(&config.url)?
+            .with_pool_size(config.pool_size)
+            .with_pooler(config.pooler))
     }
 
     fn parse_over(url: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Error> {

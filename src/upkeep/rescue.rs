@@ -12,6 +12,7 @@ use crate::dialect::Watch;
 use crate::observe::{Metrics, Pulse};
 use crate::postgres::{Class, Database, Error, Executor};
 use crate::queue::QueueName;
+use crate::schema::spelling;
 use crate::settle::FAIL;
 
 /// How often the served queues are swept.
@@ -91,7 +92,7 @@ impl Rescuer {
         let client = self.database.client().await?;
         let sql = FAIL.render_with(&served.dialect, table, &["sweep"]);
         let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
-        let schema = served.dialect.schema();
+        let schema = spelling(served.dialect.schema());
         let rows = client
             .query(
                 &sql,

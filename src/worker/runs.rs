@@ -78,7 +78,7 @@ impl Runs {
             .collect()
     }
 
-    /// Runs a claimed job; one that comes after the stop is handed back at once.
+    /// Runs a claimed job; one that comes after the stop, or while its handler wants none, is handed back at once.
     pub(super) fn start(&self, handler: &Arc<dyn Handler>, claimed: Claimed) {
         let Claimed {
             job,
@@ -105,7 +105,7 @@ impl Runs {
             let deadline = claimed.checked_add(job.expire).unwrap_or_else(|| claimed + FOREVER);
             let span = runs.tracer.process_span(&job, SystemTime::now() - claimed.elapsed());
             let started = Instant::now();
-            let (ended, ran) = if runs.life.soft.is_cancelled() {
+            let (ended, ran) = if runs.life.soft.is_cancelled() || handler.paused().is_some() {
                 (Ended::Verdict(Verdict::Release), None)
             } else {
                 let trace = span.context().clone();
