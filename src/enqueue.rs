@@ -9,15 +9,17 @@ mod batch;
 mod create_queue;
 mod error;
 mod insert;
+mod notify;
 mod options;
 mod queue_options;
-mod queues;
-mod statements;
 
 pub use create_queue::{Creation, create_queue};
 pub use error::Error;
 pub use insert::{JobInsert, insert, send};
 pub use options::{SendOptions, StartAfter};
 pub use queue_options::QueueOptions;
-pub use queues::{get_queue, get_queues};
-pub use statements::Statements;
+
+use crate::dialect::Template;
+
+/// The statements of this room, each with what it is for.
+pub const STATEMENTS: [(&str, Template); 2] = [("send", insert::INSERT), ("create queues", create_queue::CREATE)];

@@ -46,8 +46,6 @@ use crate::queue::QueueName;
 
 pub use error::{HandlerError, SetupError, Then};
 pub use function::{raw, typed};
-pub(crate) use output::dropped;
-pub use output::refusal;
 
 /// What a handler is given beside its job.
 #[derive(Debug, Clone)]

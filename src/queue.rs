@@ -139,6 +139,32 @@ pub struct Queue {
     pub dead_letter: Option<QueueName>,
     /// The queue's own default heartbeat (schema 30 and later).
     pub heartbeat_seconds: Option<i32>,
+    /// What its jobs inherit, and how it is kept.
+    pub settings: Settings,
+}
+
+/// The rest of what a queue was created with; `None` where the row leaves it to the instance (schema 24) or the
+/// schema has no such column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// It has a table of its own.
+    pub partition: bool,
+    /// How many times a job is run again after a failure.
+    pub retry_limit: Option<i32>,
+    /// How long a failed attempt waits for the next.
+    pub retry_delay: Option<i32>,
+    /// Whether that wait doubles from attempt to attempt.
+    pub retry_backoff: Option<bool>,
+    /// The longest such wait in seconds; `None` for no limit.
+    pub retry_delay_max: Option<i32>,
+    /// How long one attempt may take.
+    pub expire_seconds: Option<i32>,
+    /// How long a job may wait before it is deleted unrun.
+    pub retention_seconds: Option<i32>,
+    /// How long a finished job is kept; 0 for ever.
+    pub deletion_seconds: Option<i32>,
+    /// From how many queued jobs on pg-boss warns of a backlog; 0 leaves it to the instance.
+    pub warning_queued: Option<i32>,
 }
 
 impl Queue {
@@ -147,7 +173,19 @@ impl Queue {
     /// # Errors
     /// Whatever the database says.
     pub async fn read(executor: &impl Executor, dialect: &Dialect, names: &[QueueName]) -> Result<Vec<Queue>, Error> {
-        let names: Vec<&str> = names.iter().map(QueueName::as_str).collect();
+        let names = names.iter().map(QueueName::as_str).collect();
+        Self::rows(executor, dialect, Some(names)).await
+    }
+
+    /// Reads the rows of all queues, ordered by name.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn read_all(executor: &impl Executor, dialect: &Dialect) -> Result<Vec<Queue>, Error> {
+        Self::rows(executor, dialect, None).await
+    }
+
+    async fn rows(executor: &impl Executor, dialect: &Dialect, names: Option<Vec<&str>>) -> Result<Vec<Queue>, Error> {
         let rows = executor
             .query(&READ.render(dialect, "job"), &[(&names, Type::TEXT_ARRAY)])
             .await?;
@@ -161,6 +199,17 @@ impl Queue {
                     notify: row.try_get("notify")?,
                     dead_letter: row.try_get::<_, Option<&str>>("dead_letter")?.map(QueueName::new),
                     heartbeat_seconds: row.try_get("heartbeat_seconds")?,
+                    settings: Settings {
+                        partition: row.try_get("partition")?,
+                        retry_limit: row.try_get("retry_limit")?,
+                        retry_delay: row.try_get("retry_delay")?,
+                        retry_backoff: row.try_get("retry_backoff")?,
+                        retry_delay_max: row.try_get("retry_delay_max")?,
+                        expire_seconds: row.try_get("expire_seconds")?,
+                        retention_seconds: row.try_get("retention_seconds")?,
+                        deletion_seconds: row.try_get("deletion_seconds")?,
+                        warning_queued: row.try_get("warning_queued")?,
+                    },
                 })
             })
             .collect()

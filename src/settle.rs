@@ -1,5 +1,6 @@
 //! The verdict is written: grouped, fenced, and again if the database was away.
 
+mod jsonb;
 mod output;
 mod settler;
 mod write;

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::options::{SendOptions, seconds};
 use super::Error;
+use super::options::{SendOptions, seconds};
 use crate::postgres::Param;
 
 /// A job on its way in.
@@ -39,7 +39,11 @@ impl<'a> Entry<'a> {
 /// Whether JSON text has the escape `\u0000`, as opposed to an escaped backslash before `u0000`.
 fn has_nul(text: &str) -> bool {
     text.match_indices(r"\u0000").any(|(at, _)| {
-        let backslashes = text.as_bytes()[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+        let backslashes = text.as_bytes()[..at]
+            .iter()
+            .rev()
+            .take_while(|byte| **byte == b'\\')
+            .count();
         backslashes % 2 == 0
     })
 }
@@ -112,7 +116,7 @@ impl<'a> Columns<'a> {
     }
 
     /// The parameters of `insert.sql`, in its order.
-    pub fn params<'p>(&'p self, queue: &'p &str, next_slot: &'p bool, channel: &'p &str) -> [Param<'p>; 25] {
+    pub fn params<'p>(&'p self, queue: &'p &str, next_slot: &'p bool, channel: &'p String) -> [Param<'p>; 25] {
         [
             (queue, Type::TEXT),
             (&self.keyless, Type::BOOL),

@@ -3,9 +3,13 @@
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::{Error, QueueOptions, Statements};
+use super::{Error, QueueOptions};
+use crate::dialect::{Dialect, Template};
 use crate::postgres::Executor;
 use crate::queue::QueueName;
+
+/// Creates a queue through the schema's own function.
+pub(super) const CREATE: Template = Template(include_str!("create_queue.sql"));
 
 /// What [`create_queue`] found to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,26 +27,28 @@ pub enum Creation {
 /// database's refusal. Inside a transaction only the last of these ends the transaction.
 pub async fn create_queue(
     executor: &impl Executor,
-    statements: &Statements,
+    dialect: &Dialect,
     name: &QueueName,
     options: &QueueOptions,
 ) -> Result<Creation, Error> {
-    options.validate(name, &statements.dialect)?;
-    let json = options.json(&statements.dialect);
+    options.validate(name, dialect)?;
+    let json = options.json(dialect);
     let dead_letter = options.dead_letter.as_ref().map(QueueName::as_str);
     let rows = executor
         .query(
-            &statements.create_queue,
+            &CREATE.render(dialect, "job"),
             &[
                 (&name.as_str(), Type::TEXT),
                 (&json, Type::TEXT),
                 (&dead_letter, Type::TEXT),
-                (&statements.dialect.schema(), Type::TEXT),
+                (&dialect.schema(), Type::TEXT),
             ],
         )
         .await
         .map_err(|error| match (&options.dead_letter, error.code()) {
-            (Some(dead_letter), Some(&SqlState::FOREIGN_KEY_VIOLATION)) => Error::UnknownDeadLetter(dead_letter.clone()),
+            (Some(dead_letter), Some(&SqlState::FOREIGN_KEY_VIOLATION)) => {
+                Error::UnknownDeadLetter(dead_letter.clone())
+            }
             _ => error.into(),
         })?;
     let answer = rows.first().map(|row| (row.get("reachable"), row.get("existed")));

@@ -6,8 +6,8 @@
 -- Locks: pg-boss's own advisory lock for this, taken before the function runs (pg-boss 11 and later); then whatever the function's DDL takes.
 -- Index: the primary key of `queue`.
 WITH locked AS MATERIALIZED (
-    SELECT pg_advisory_xact_lock(('x' || encode(sha224((current_database() || '.pgboss.' || $4 || 'create-queue')::bytea), 'hex'))::bit(64)::bigint) --? !v10
-    SELECT true --? v10
+    SELECT pg_advisory_xact_lock(('x' || encode(sha224((current_database() || '.pgboss.' || $4::text || 'create-queue')::bytea), 'hex'))::bit(64)::bigint) --? !v10
+    SELECT $4::text --? v10
 ),
 asked AS MATERIALIZED (
     SELECT
@@ -18,6 +18,6 @@ asked AS MATERIALIZED (
 SELECT
     reachable,
     existed,
-    CASE WHEN reachable THEN {schema}.create_queue($1, $2::json) END AS created --? v10
-    CASE WHEN reachable THEN {schema}.create_queue($1, $2::jsonb) END AS created --? !v10
+    CASE WHEN reachable THEN {schema}.create_queue($1, $2::text::json) END AS created --? v10
+    CASE WHEN reachable THEN {schema}.create_queue($1, $2::text::jsonb) END AS created --? !v10
 FROM asked

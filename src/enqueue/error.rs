@@ -77,12 +77,15 @@ impl Error {
         match *refusal.code() {
             SqlState::UNTRANSLATABLE_CHARACTER | SqlState::INVALID_TEXT_REPRESENTATION => {
                 // The detail names the offending escape; the context, which quotes the payload, is left out.
-                let detail = refusal.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+                let detail = refusal
+                    .detail()
+                    .map(|detail| format!(" ({detail})"))
+                    .unwrap_or_default();
                 Error::Payload(format!("{}{detail}", refusal.message()))
             }
-            SqlState::INVALID_DATETIME_FORMAT | SqlState::DATETIME_FIELD_OVERFLOW | SqlState::INTERVAL_FIELD_OVERFLOW => {
-                Error::Invalid(format!("start_after: {}", refusal.message()))
-            }
+            SqlState::INVALID_DATETIME_FORMAT
+            | SqlState::DATETIME_FIELD_OVERFLOW
+            | SqlState::INTERVAL_FIELD_OVERFLOW => Error::Invalid(format!("start_after: {}", refusal.message())),
             SqlState::FOREIGN_KEY_VIOLATION if refusal.constraint() == Some("dlq_fkey") => {
                 Error::Invalid("the dead_letter of a job is a queue that does not exist".to_owned())
             }

@@ -6,10 +6,15 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::batch::{Columns, Entry};
-use super::{Error, SendOptions, Statements};
+use super::notify::channel;
+use super::{Error, SendOptions};
+use crate::dialect::{Dialect, Template};
 use crate::job::RawJson;
 use crate::postgres::Executor;
 use crate::queue::QueueName;
+
+/// Inserts jobs of one queue.
+pub(super) const INSERT: Template = Template(include_str!("insert.sql"));
 
 /// The most jobs that go into one statement; more gain nothing on the server and only hold its locks for longer.
 const CHUNK_JOBS: usize = 5_000;
@@ -35,18 +40,18 @@ pub struct JobInsert {
 /// transaction only the last of these ends the transaction.
 pub async fn send(
     executor: &impl Executor,
-    statements: &Statements,
+    dialect: &Dialect,
     queue: &QueueName,
     data: Option<&RawValue>,
     options: &SendOptions,
 ) -> Result<Option<Uuid>, Error> {
     let entry = Entry { data, options };
-    options.validate(&statements.dialect)?;
+    options.validate(dialect)?;
     entry.check_payload()?;
     let columns = Columns::of(&[entry]);
-    let first = enter(executor, statements, queue, &columns, false).await?;
+    let first = enter(executor, dialect, queue, &columns, false).await?;
     if first.is_empty() && options.singleton_next_slot {
-        let next = enter(executor, statements, queue, &columns.in_next_slot(), true).await?;
+        let next = enter(executor, dialect, queue, &columns.in_next_slot(), true).await?;
         return Ok(next.first().copied());
     }
     Ok(first.first().copied())
@@ -63,18 +68,18 @@ pub async fn send(
 /// refused, and so is `singleton_next_slot`, which only `send` has.
 pub async fn insert(
     executor: &impl Executor,
-    statements: &Statements,
+    dialect: &Dialect,
     queue: &QueueName,
     jobs: &[JobInsert],
 ) -> Result<Vec<Uuid>, Error> {
-    check(statements, jobs)?;
+    check(dialect, jobs)?;
     let mut ids = Vec::with_capacity(jobs.len());
     let mut rest = jobs;
     while !rest.is_empty() {
         let (chunk, after) = rest.split_at(chunk_length(rest));
         rest = after;
         let entries: Vec<_> = chunk.iter().map(entry).collect();
-        ids.extend(enter(executor, statements, queue, &Columns::of(&entries), false).await?);
+        ids.extend(enter(executor, dialect, queue, &Columns::of(&entries), false).await?);
     }
     Ok(ids)
 }
@@ -86,12 +91,12 @@ fn entry(job: &JobInsert) -> Entry<'_> {
     }
 }
 
-fn check(statements: &Statements, jobs: &[JobInsert]) -> Result<(), Error> {
+fn check(dialect: &Dialect, jobs: &[JobInsert]) -> Result<(), Error> {
     let mut ids = HashSet::new();
     for (index, job) in jobs.iter().enumerate() {
         let checked = job
             .options
-            .validate(&statements.dialect)
+            .validate(dialect)
             .and_then(|()| entry(job).check_payload())
             .and_then(|()| {
                 if job.options.singleton_next_slot {
@@ -128,15 +133,15 @@ fn chunk_length(jobs: &[JobInsert]) -> usize {
 
 async fn enter(
     executor: &impl Executor,
-    statements: &Statements,
+    dialect: &Dialect,
     queue: &QueueName,
     columns: &Columns<'_>,
     next_slot: bool,
 ) -> Result<Vec<Uuid>, Error> {
-    let (name, channel) = (queue.as_str(), statements.channel.as_str());
+    let (name, channel) = (queue.as_str(), channel(dialect.schema()));
     let params = columns.params(&name, &next_slot, &channel);
     let rows = executor
-        .query(&statements.insert, &params)
+        .query(&INSERT.render(dialect, "job"), &params)
         .await
         .map_err(|error| Error::of_insert(queue, error))?;
     let Some(first) = rows.first() else {

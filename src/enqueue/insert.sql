@@ -11,7 +11,7 @@
 -- Locks: ROW EXCLUSIVE on the job table, KEY SHARE on the queue's row at commit; waits for uncommitted jobs it conflicts with.
 -- Indexes: the primary key of `queue`; the parent `job` routes to the queue's own table.
 WITH q AS (
-    SELECT *
+    SELECT *, $2::bool AS keyless, $4::text AS channel
     FROM {schema}.queue
     WHERE name = $1
 ),
@@ -55,7 +55,7 @@ entered AS (
         SELECT
             *,
             CASE
-                WHEN $3 THEN {now} + interval '1s' * (slot - floor(epoch - slot * floor(epoch / slot)) + CASE WHEN slot > 1 THEN 1 ELSE 0 END)
+                WHEN $3::bool THEN {now} + interval '1s' * (slot - floor(epoch - slot * floor(epoch / slot)) + CASE WHEN slot > 1 THEN 1 ELSE 0 END)
                 WHEN start_at IS NOT NULL THEN start_at::timestamptz
                 ELSE {now} + COALESCE(start_in, '0')::interval
             END AS start_after
@@ -72,12 +72,12 @@ entered AS (
             )
         ) AS given
     ) AS j
-    WHERE NOT ($2 AND q.policy = 'key_strict_fifo') --? strict_fifo
+    WHERE NOT (q.keyless AND q.policy = 'key_strict_fifo') --? strict_fifo
     ON CONFLICT DO NOTHING
     RETURNING id, start_after
 ),
 woken AS ( --? notify
-    SELECT pg_notify($4, $1) --? notify
+    SELECT pg_notify(q.channel, q.name) --? notify
     FROM q --? notify
     WHERE q.notify AND EXISTS (SELECT FROM entered WHERE start_after <= {now}) --? notify
 ) --? notify

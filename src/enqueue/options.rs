@@ -75,11 +75,19 @@ impl SendOptions {
                 Ok(())
             }
         };
-        needs(self.singleton_offset.is_some(), "singleton_offset", Capability::RetryDelayMax)?;
+        needs(
+            self.singleton_offset.is_some(),
+            "singleton_offset",
+            Capability::RetryDelayMax,
+        )?;
         needs(self.group.is_some(), "group", Capability::Groups)?;
         needs(self.heartbeat.is_some(), "heartbeat", Capability::Heartbeat)?;
         if !v10 {
-            needs(self.dead_letter.is_some(), "dead_letter of a single job", Capability::Groups)?;
+            needs(
+                self.dead_letter.is_some(),
+                "dead_letter of a single job",
+                Capability::Groups,
+            )?;
         }
         Timing::of(self).validate(dialect)?;
 
@@ -92,9 +100,7 @@ impl SendOptions {
                 )));
             }
         } else if self.singleton_next_slot {
-            return Err(Error::Invalid(
-                "singleton_next_slot needs singleton_seconds".to_owned(),
-            ));
+            return Err(Error::Invalid("singleton_next_slot needs singleton_seconds".to_owned()));
         }
         if self.keep_until.is_some() && !v10 {
             return Err(Error::Invalid(
@@ -115,12 +121,17 @@ impl SendOptions {
             ("singleton_key", self.singleton_key.as_deref()),
             ("dead_letter", self.dead_letter.as_deref()),
             ("group.id", self.group.as_ref().map(|group| group.id.as_str())),
-            ("group.tier", self.group.as_ref().and_then(|group| group.tier.as_deref())),
+            (
+                "group.tier",
+                self.group.as_ref().and_then(|group| group.tier.as_deref()),
+            ),
             ("start_after", self.start_text()),
         ];
         for (name, text) in texts {
             if text.is_some_and(|text| text.contains('\0')) {
-                return Err(Error::Invalid(format!("{name} contains U+0000, which PostgreSQL cannot store")));
+                return Err(Error::Invalid(format!(
+                    "{name} contains U+0000, which PostgreSQL cannot store"
+                )));
             }
         }
         Ok(())
@@ -192,7 +203,11 @@ impl Timing {
         }
         if let Some(longest) = self.retry_delay_max {
             if !dialect.has(Capability::RetryDelayMax) {
-                return Err(Error::unsupported("retry_delay_max", Capability::RetryDelayMax, dialect));
+                return Err(Error::unsupported(
+                    "retry_delay_max",
+                    Capability::RetryDelayMax,
+                    dialect,
+                ));
             }
             if self.retry_backoff != Some(true) {
                 return Err(Error::Invalid(
@@ -218,7 +233,11 @@ impl Timing {
             }
             // Before 12.6 a zero meant deletion at the next chance instead of never.
             if delete_after.is_zero() && !dialect.has(Capability::Groups) {
-                return Err(Error::unsupported("delete_after of 0 (keep for ever)", Capability::Groups, dialect));
+                return Err(Error::unsupported(
+                    "delete_after of 0 (keep for ever)",
+                    Capability::Groups,
+                    dialect,
+                ));
             }
             whole_seconds("delete_after", delete_after, 0)?;
         }

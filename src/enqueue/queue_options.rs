@@ -54,7 +54,11 @@ impl QueueOptions {
         }
         let modern = Capability::RetryDelayMax;
         let needs = [
-            (self.policy == Policy::Exclusive, "policy exclusive", Capability::Exclusive),
+            (
+                self.policy == Policy::Exclusive,
+                "policy exclusive",
+                Capability::Exclusive,
+            ),
             (
                 self.policy == Policy::KeyStrictFifo,
                 "policy key_strict_fifo",
@@ -100,7 +104,10 @@ impl QueueOptions {
         set("retryDelayMax", time(self.retry_delay_max));
         set("expireInSeconds", time(self.expire));
         if dialect.has(Capability::V10) {
-            set("retentionMinutes", self.retention.map(|it| Value::from(seconds(it) / 60)));
+            set(
+                "retentionMinutes",
+                self.retention.map(|it| Value::from(seconds(it) / 60)),
+            );
         } else {
             set("retentionSeconds", time(self.retention));
         }

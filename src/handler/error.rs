@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::job::RawJson;
-
 /// Why an attempt failed, and what should follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandlerError {
@@ -81,37 +79,6 @@ impl HandlerError {
     pub fn with(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.detail.insert(key.into(), value.into());
         self
-    }
-
-    /// The error as the job's `output`: an object with `name`, `message`, `stack` where it is known, and the detail.
-    pub fn output(&self) -> RawJson {
-        let mut object = self.detail.clone();
-        object.insert("name".into(), self.name.clone().into());
-        object.insert("message".into(), self.message.clone().into());
-        if let Some(stack) = &self.stack {
-            object.insert("stack".into(), stack.clone().into());
-        }
-        let mut object = Value::Object(object);
-        replace_nul(&mut object);
-        serde_json::value::to_raw_value(&object).expect("a map of JSON values has JSON text")
-    }
-}
-
-/// PostgreSQL refuses U+0000 in `jsonb`, and an error that cannot be stored would hide itself.
-fn replace_nul(value: &mut Value) {
-    match value {
-        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
-        Value::Array(values) => values.iter_mut().for_each(replace_nul),
-        Value::Object(map) => {
-            if map.keys().any(|key| key.contains('\0')) {
-                *map = std::mem::take(map)
-                    .into_iter()
-                    .map(|(key, value)| (key.replace('\0', "\u{fffd}"), value))
-                    .collect();
-            }
-            map.values_mut().for_each(replace_nul);
-        }
-        _ => {}
     }
 }
 
@@ -190,33 +157,6 @@ pub enum SetupError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_error_becomes_an_object_of_name_message_and_detail() {
-        let error = HandlerError::never_retry("no such order")
-            .named("OrderError")
-            .with("status", 404);
-        let output: Value = serde_json::from_str(error.output().get()).expect("output is JSON");
-        assert_eq!(
-            output,
-            serde_json::json!({"name": "OrderError", "message": "no such order", "status": 404})
-        );
-    }
-
-    #[test]
-    fn the_message_wins_over_a_detail_of_the_same_name() {
-        let error = HandlerError::retry("the message").with("message", "another");
-        let output: Value = serde_json::from_str(error.output().get()).expect("output is JSON");
-        assert_eq!(output["message"], "the message");
-    }
-
-    #[test]
-    fn nul_never_reaches_the_database() {
-        let error = HandlerError::retry("a\0b").with("c\0d", serde_json::json!(["\0", {"\0": 1}]));
-        let output = error.output();
-        assert!(!output.get().contains("\\u0000"), "{}", output.get());
-        assert_eq!(super::super::refusal(&output), None);
-    }
 
     #[test]
     fn causes_are_kept_as_the_stack() {

@@ -31,7 +31,7 @@ const DEAD_LETTER: i32 = 65;
 const OUTPUT_CAP: usize = 1024 * 1024;
 /// How much of the end of standard error becomes the message, in bytes.
 const MESSAGE_CAP: usize = 4096;
-/// How long standard output is read on after the program has exited, for whoever holds it open.
+/// How long the pipes are read on when the program has exited or was ended.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs a program for each job.
@@ -123,17 +123,13 @@ impl Configured {
                     () = &mut piped, if !piped.is_terminated() => {}
                 }
             };
-            if matches!(end, End::Exited(_)) && !piped.is_terminated() {
-                // Whoever still holds the pipes after that is not waited for.
-                let _ = timeout(LINGER, &mut piped).await;
-            }
-            let mut ended = pin!(group.end());
-            loop {
-                tokio::select! {
-                    biased;
-                    () = &mut ended => break,
-                    () = &mut piped, if !piped.is_terminated() => {}
-                }
+            if matches!(end, End::Exited(_)) {
+                // What it wrote last may still be on its way. Whoever else holds the pipes is not waited for.
+                let _ = timeout(LINGER, until_closed(&mut piped)).await;
+                group.end(until_closed(&mut piped)).await;
+            } else {
+                group.end(until_closed(&mut piped)).await;
+                let _ = timeout(LINGER, until_closed(&mut piped)).await;
             }
             end
         };
@@ -221,6 +217,13 @@ impl Configured {
 async fn feed(stdin: Option<ChildStdin>, input: Vec<u8>) {
     if let Some(mut stdin) = stdin {
         let _ = stdin.write_all(&input).await;
+    }
+}
+
+/// Reads on until nobody holds the pipes any more; ready at once if that was so before.
+async fn until_closed(pipes: &mut (impl FusedFuture<Output = ()> + Unpin)) {
+    if !pipes.is_terminated() {
+        pipes.await;
     }
 }
 

@@ -6,8 +6,9 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::output::{failure, storable};
 use crate::dialect::{Dialect, Template};
-use crate::handler::{self, HandlerError, Then};
+use crate::handler::Then;
 use crate::job::{Job, Outcome, RawJson, Verdict};
 use crate::observe::SettleOp;
 use crate::postgres::{Error, Executor};
@@ -44,7 +45,7 @@ pub(super) struct Written {
 
 /// Writes verdicts of one kind for jobs of one table; what is not among the rows returned was refused by its fence.
 ///
-/// `cautious`: a note stands in for an output that the database refused, and a release takes the other queued state.
+/// `cautious`: outputs are stripped of what jsonb refuses, and a release takes the other queued state.
 pub(super) async fn write(
     executor: &impl Executor,
     dialect: &Dialect,
@@ -182,17 +183,12 @@ pub(super) async fn already_completed(
 }
 
 fn output_of(verdict: &Verdict, cautious: bool) -> Option<RawJson> {
-    match verdict {
-        Verdict::Complete { output: Some(_) } if cautious => Some(handler::dropped("the database refused the output")),
+    let output = match verdict {
         Verdict::Complete { output } => output.clone(),
-        Verdict::Fail(error) if cautious => Some(
-            HandlerError::retry("the database refused to store this error")
-                .named(error.name.as_str())
-                .output(),
-        ),
-        Verdict::Fail(error) => Some(error.output()),
+        Verdict::Fail(error) => failure(error),
         Verdict::Release => None,
-    }
+    }?;
+    if cautious { storable(&output) } else { Some(output) }
 }
 
 /// Seconds: no sooner than, and exactly after.

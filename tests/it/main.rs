@@ -1,6 +1,8 @@
 //! Integration tests.
 
 mod cluster;
+mod handler;
+mod enqueue;
 mod observe;
 mod server;
 // Not every helper has its room's tests yet.

@@ -6,6 +6,7 @@ pub mod otlp;
 pub mod proxy;
 pub mod schema;
 pub mod server;
+pub mod sink;
 pub mod wait;
 
 pub use node::{Boss, Release};

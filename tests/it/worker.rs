@@ -24,6 +24,7 @@ fn config(schema: &Schema, queues: &[&str]) -> Config {
     Config {
         database: DatabaseConfig {
             url: schema.url.clone(),
+            pooler: strawboss::config::Pooler::Auto,
             schema: schema.name.clone(),
             pool_size: 5,
         },

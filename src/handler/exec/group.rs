@@ -1,9 +1,12 @@
 //! A program and everything it started: a process group, which ends as a whole.
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{FusedFuture, FutureExt};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
@@ -51,10 +54,10 @@ impl Group {
         }
     }
 
-    /// Ends whoever is left, and waits until it has.
-    pub(super) async fn end(&mut self) {
+    /// Ends whoever is left, and waits until it has. `closed` is ready when nobody holds the pipes any more.
+    pub(super) async fn end(&mut self, closed: impl Future<Output = ()>) {
         if let Some(members) = &mut self.members {
-            members.end().await;
+            members.end(closed).await;
             self.members = None;
         }
     }
@@ -68,37 +71,45 @@ impl Drop for Group {
         members.signal(Signal::SIGTERM);
         // Without a runtime there is nobody to wait: then dropping the members kills them.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { members.end().await });
+            runtime.spawn(async move { members.end(std::future::pending()).await });
         }
     }
 }
 
 struct Members {
     leader: Child,
-    /// The group's id, which is its leader's. It is no other group's as long as the leader is not waited for or any
-    /// member lives, so a signal cannot hit strangers.
+    /// The group's id, which is its leader's. The system gives it to no other as long as the leader is not waited for
+    /// or any member lives, nor soon after, so a signal does not hit strangers.
     id: Pid,
     over: bool,
 }
 
 impl Members {
-    async fn end(&mut self) {
+    /// SIGTERM, and SIGKILL for those who are left: after the grace, or as soon as the leader has gone and nobody holds
+    /// the pipes. Such are zombies that nobody waits for, or have cut themselves off.
+    async fn end(&mut self, closed: impl Future<Output = ()>) {
         self.signal(Signal::SIGTERM);
+        let mut closed = pin!(closed.fuse());
         let kill_at = Instant::now() + GRACE;
-        while !self.ended() {
-            if Instant::now() >= kill_at {
-                self.signal(Signal::SIGKILL);
-                break;
+        while !(self.leader_has_gone() && (closed.is_terminated() || self.is_empty())) && Instant::now() < kill_at {
+            tokio::select! {
+                biased;
+                () = &mut closed, if !closed.is_terminated() => {}
+                () = tokio::time::sleep(LOOK) => {}
             }
-            tokio::time::sleep(LOOK).await;
         }
+        self.signal(Signal::SIGKILL);
         // An error says that somebody else has waited for it; it is gone all the same.
         let _ = self.leader.wait().await;
         self.over = true;
     }
 
-    fn ended(&mut self) -> bool {
-        !matches!(self.leader.try_wait(), Ok(None)) && killpg(self.id, None).is_err()
+    fn leader_has_gone(&mut self) -> bool {
+        !matches!(self.leader.try_wait(), Ok(None))
+    }
+
+    fn is_empty(&self) -> bool {
+        killpg(self.id, None).is_err()
     }
 
     /// An error says that nobody is left, which is what is wanted.

@@ -5,7 +5,7 @@ mod install;
 
 use std::fmt;
 
-pub use boss::Boss;
+pub use boss::{Boss, BossError};
 pub use install::{construction_plans, directory, node};
 
 /// The releases of pg-boss that the tests speak with.
