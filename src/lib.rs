@@ -18,4 +18,3 @@ pub mod server;
 pub mod settle;
 pub mod upkeep;
 pub mod worker;
-pub mod schema;
