@@ -1,5 +1,6 @@
 //! strawboss: a worker for the jobs of a pg-boss that is already there.
 
+pub mod bench;
 pub mod claim;
 pub mod config;
 pub mod demo;

@@ -1,8 +1,8 @@
 //! Integration tests.
 
 mod cluster;
-mod handler;
 mod enqueue;
+mod handler;
 mod observe;
 mod server;
 // Not every helper has its room's tests yet.
