@@ -15,7 +15,6 @@ pub mod queue;
 pub mod run;
 pub mod schema;
 pub mod server;
-pub mod server;
 pub mod settle;
 pub mod upkeep;
 pub mod worker;
