@@ -5,8 +5,6 @@ mod enqueue;
 mod handler;
 mod observe;
 mod server;
-// Not every helper has its room's tests yet.
-#[allow(dead_code, unused_imports)]
 mod support;
 mod support_itself;
 mod worker;

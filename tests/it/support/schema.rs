@@ -18,8 +18,6 @@ pub struct Schema {
     pub name: String,
     /// Of the server it is on.
     pub url: String,
-    /// Whose schema it is.
-    pub release: Release,
     client: Client,
 }
 
@@ -49,7 +47,6 @@ impl Schema {
         Schema {
             name,
             url: url.to_owned(),
-            release,
             client,
         }
     }
@@ -57,11 +54,6 @@ impl Schema {
     /// `{schema}` in the text becomes the name.
     pub fn sql(&self, text: &str) -> String {
         text.replace("{schema}", &self.name)
-    }
-
-    /// The connection the helpers below use.
-    pub fn client(&self) -> &Client {
-        &self.client
     }
 
     /// A further connection.
