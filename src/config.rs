@@ -26,6 +26,7 @@ use std::time::Duration;
 
 pub use file::Pooler;
 pub use finding::{Finding, Refused, Severity};
+pub(crate) use origin::dotted;
 pub use origin::{Origin, Place, Setting};
 pub use period::Period;
 pub use read::{Report, Request, read};

@@ -2,11 +2,14 @@
 
 pub mod bench;
 pub mod claim;
+#[doc(hidden)]
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod dialect;
 pub mod enqueue;
 pub mod handler;
+pub mod inspect;
 pub mod job;
 pub mod lifecycle;
 pub mod observe;

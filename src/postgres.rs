@@ -1,10 +1,27 @@
-//! The road to PostgreSQL: pool, TLS, statements, error classes, the `LISTEN` connection.
+//! The road to PostgreSQL: settings, TLS, pool, statements, error classes, the `LISTEN` connection.
+//!
+//! [`Settings`] say where the database is; a [`Database`] is the pool; a [`Client`] taken from it runs statements, also in
+//! a [`Transaction`]. [`listen()`] keeps a connection of its own. Nothing here knows what a job is.
 
+mod client;
+mod connect;
+mod conninfo;
 mod error;
+mod explain;
+mod keyword;
+mod listen;
+mod passfile;
 mod pool;
+mod pooler;
+mod settings;
+mod tls;
 
+pub use client::{Client, Transaction};
 pub use error::{Class, Error};
-pub use pool::{Client, Database, Settings};
+pub use listen::{ListenEvent, channel, listen};
+pub use pool::{Database, PoolStatus};
+pub use pooler::Pooler;
+pub use settings::Settings;
 
 use std::future::Future;
 
@@ -15,6 +32,9 @@ use tokio_postgres::types::{ToSql, Type};
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// Whatever runs our statements: a pooled [`Client`], or the caller's own transaction.
+///
+/// Parameters and columns are of built-in types only: an enum goes as text and is cast in the statement, in both
+/// directions. The driver would look up any other type by statements it prepares, and behind a pooler those get lost.
 pub trait Executor: Sync {
     /// Runs one statement and returns its rows.
     fn query<'a>(

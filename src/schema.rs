@@ -69,8 +69,17 @@ pub enum Error {
         /// What the server said.
         object: String,
     },
+    /// Somebody else has held the lock for installs and migrations for half a minute.
+    #[error(
+        "another install or migration of schema {schema:?} did not end within 30 seconds; see who it is with \
+         `SELECT * FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory'`, then try again"
+    )]
+    Busy {
+        /// The schema, unquoted.
+        schema: String,
+    },
     /// The database role may not do that.
-    #[error("role {role:?} may not create what schema {schema:?} needs; as an administrator run: {grant}")]
+    #[error("role {role:?} lacks a privilege for schema {schema:?}; as an administrator run: {grant}")]
     Forbidden {
         /// The role that tried.
         role: String,

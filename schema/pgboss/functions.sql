@@ -27,7 +27,7 @@ BEGIN
     END IF;
     targets := CASE
         WHEN tbl_name IS NOT NULL THEN ARRAY[tbl_name]
-        ELSE 'job_common' || ARRAY(SELECT q.table_name FROM {schema}.queue q WHERE q.partition)
+        ELSE ARRAY['job_common'] || ARRAY(SELECT q.table_name FROM {schema}.queue q WHERE q.partition)
     END;
     -- Gathered first, so that no cursor on the queues is open while their tables are altered.
     FOREACH target IN ARRAY targets LOOP

@@ -1,5 +1,6 @@
 //! Where a value came from.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -52,4 +53,19 @@ pub struct Setting {
     pub value: String,
     /// Where it came from.
     pub origin: Origin,
+}
+
+/// The dotted path of a key, quoted where TOML would want it quoted: `queues."a b"`.
+pub(crate) fn dotted(above: &str, key: &str) -> String {
+    let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    let key = if bare {
+        Cow::Borrowed(key)
+    } else {
+        Cow::Owned(format!("{key:?}"))
+    };
+    if above.is_empty() {
+        key.into_owned()
+    } else {
+        format!("{above}.{key}")
+    }
 }

@@ -35,8 +35,10 @@ impl fmt::Display for Trouble {
 pub(super) struct Filled<'t> {
     /// The text.
     pub(super) text: Cow<'t, str>,
-    /// The variables it was made of, in order, also those that fell back to their default.
+    /// The variables that gave something to it, in order; not those that fell back to their default.
     pub(super) variables: Vec<String>,
+    /// Whether there was any placeholder at all.
+    pub(super) filled: bool,
 }
 
 /// Fills in every placeholder. As in a shell, `:-` also covers a variable that is set but empty.
@@ -46,9 +48,11 @@ pub(super) fn fill<'t>(text: &'t str, environment: &dyn Fn(&str) -> Option<Strin
         return Ok(Filled {
             text: Cow::Borrowed(text),
             variables,
+            filled: false,
         });
     }
     let mut filled = String::with_capacity(text.len());
+    let mut any = false;
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         let (before, after) = (&rest[..at], &rest[at + 2..]);
@@ -67,19 +71,23 @@ pub(super) fn fill<'t>(text: &'t str, environment: &dyn Fn(&str) -> Option<Strin
         if !is_name(name) {
             return Err(Trouble::Name(name.to_owned()));
         }
+        any = true;
         match (environment(name), default) {
             (Some(value), Some(default)) if value.is_empty() => filled.push_str(default),
-            (Some(value), _) => filled.push_str(&value),
+            (Some(value), _) => {
+                filled.push_str(&value);
+                variables.push(name.to_owned());
+            }
             (None, Some(default)) => filled.push_str(default),
             (None, None) => return Err(Trouble::Unset(name.to_owned())),
         }
-        variables.push(name.to_owned());
         rest = &after[end + 1..];
     }
     filled.push_str(rest);
     Ok(Filled {
         text: Cow::Owned(filled),
         variables,
+        filled: any,
     })
 }
 

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::file::{Ensure, GroupLimit, Handler, Queue};
+use super::origin::dotted;
 use super::resolve::Resolver;
 use super::secret::{Secret, shown_url};
-use super::tree::joined;
 use super::{EnsureConfig, GroupConcurrency, HandlerConfig, QueueConfig, default};
 use crate::queue::{Policy, QueueName};
 
 impl Queue {
     pub(super) fn resolve(self, resolver: &mut Resolver<'_>, name: &str, worker_concurrency: usize) -> QueueConfig {
-        let section = joined("queues", name);
+        let section = dotted("queues", name);
         let key = |key: &str| format!("{section}.{key}");
         if name.is_empty() {
             resolver.error(&section, "a queue's name must not be empty");
@@ -65,7 +65,7 @@ impl GroupLimit {
         let origin = resolver.written(key);
         resolver.note(key, default, origin);
         for (tier, limit) in &self.tiers {
-            let key = joined(&format!("{key}.tiers"), tier);
+            let key = dotted(&format!("{key}.tiers"), tier);
             let origin = resolver.written(&key);
             resolver.note(&key, limit, origin);
         }
@@ -165,7 +165,7 @@ impl Handler {
             let fine = http::HeaderName::try_from(name.as_str()).is_ok()
                 && http::HeaderValue::try_from(value.reveal()).is_ok();
             if !fine {
-                resolver.error(&joined(&at, name), "is no HTTP header");
+                resolver.error(&dotted(&at, name), "is no HTTP header");
             }
         }
         HandlerConfig::Http {

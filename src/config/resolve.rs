@@ -248,22 +248,23 @@ impl File {
         if name.trim().is_empty() {
             resolver.error("worker.name", "must not be empty");
         }
-        let heartbeat = resolver.period("worker.heartbeat", worker.heartbeat, default::HEARTBEAT);
-        if heartbeat.subsec_nanos() != 0 || heartbeat.as_secs() > i32::MAX as u64 {
-            resolver.error(
-                "worker.heartbeat",
-                "must be whole seconds, such as \"10s\"; \"0s\" lends none",
-            );
-        }
-        WorkerConfig {
+        let resolved = WorkerConfig {
             name,
             concurrency: resolver.count("worker.concurrency", worker.concurrency, default::CONCURRENCY),
             shutdown_grace: resolver.period("worker.shutdown_grace", worker.shutdown_grace, default::SHUTDOWN_GRACE),
             supervise: resolver.pick("worker.supervise", worker.supervise, || true),
             schedule: resolver.pick("worker.schedule", worker.schedule, || false),
             listen: resolver.pick("worker.listen", worker.listen, || true),
-            heartbeat,
+            heartbeat: resolver.period("worker.heartbeat", worker.heartbeat, default::HEARTBEAT),
+        };
+        let heartbeat = resolved.heartbeat;
+        if heartbeat.subsec_nanos() != 0 || heartbeat.as_secs() > i32::MAX as u64 {
+            resolver.error(
+                "worker.heartbeat",
+                "must be whole seconds, such as \"10s\"; \"0s\" lends none",
+            );
         }
+        resolved
     }
 
     fn http(&mut self, resolver: &mut Resolver<'_>) -> HttpConfig {

@@ -248,10 +248,10 @@ cron = "* * * * *"
     8: worker.shutdown_grace: a bare number (30) is no duration; write it with a unit: "500ms", "30s", "5m", "2h", "1d"
     9: worker.heartbeat: "10 seconds" is no duration; write it with a unit: "500ms", "30s", "5m", "2h", "1d"
     10: worker.listen: expected true or false, found a text
-    11: worker.supervise: $NAN does not hold true or false
+    11: worker.supervise: once filled in, this is not true or false
     13: http.listen: expected a text, found 9464
     14: http.api_token: expected a text; put quotes around it
-    16: queues.a.batch_size: $NAN does not hold a whole number
+    16: queues.a.batch_size: once filled in, this is not a whole number
     17: queues.a.group_concurrency: expected a whole number or { default = …, tiers = { … } }, found a text
     18: queues.a.min_priority: expected a whole number, found 1.5
     19: queues.a.handler.exec: expected a list, found a text
@@ -432,12 +432,13 @@ handler = { exec = ["echo", "${HOST}"], timeout = "${TIMEOUT:-5s}" }
 
 #[test]
 fn every_value_has_its_origin() {
-    let text = "[database]\nschema = 'jobs'\n[worker]\nname = '${NAME:-x}'\n[queues.'a b']\nhandler = { log = true }";
+    let text = "[database]\nschema = 'jobs'\n[worker]\nname = '${NAME:-x}'\nconcurrency = '${N:-5}'\n[queues.'a b']\nhandler = { log = true }";
     let read = report(
         text,
         &[
             ("DATABASE_URL", "postgres://app:pw@db/app"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel"),
+            ("N", "7"),
         ],
     );
     let file = read.file.expect("a file").display().to_string();
@@ -452,14 +453,15 @@ fn every_value_has_its_origin() {
     database.schema = jobs (FILE:2)
     database.pool_size = 10 (default)
     database.pooler = auto (default)
-    worker.name = x (FILE:4 with $NAME)
+    worker.name = x (FILE:4)
+    worker.concurrency = 7 (FILE:5 with $N)
     http.listen = 127.0.0.1:9464 (default)
     telemetry.otlp_endpoint = http://otel (environment $OTEL_EXPORTER_OTLP_ENDPOINT)
     telemetry.log_format = text (default)
-    queues."a b".concurrency = 64 (default)
-    queues."a b".batch_size = 64 (default)
+    queues."a b".concurrency = 7 (default)
+    queues."a b".batch_size = 7 (default)
     queues."a b".poll_interval = 500ms (default)
-    queues."a b".handler.log = true (FILE:6)
+    queues."a b".handler.log = true (FILE:7)
     "#);
 }
 

@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::file::File;
+use super::origin::dotted;
 use super::placeholder::{self, Filled};
 use super::schema::Known;
 
@@ -119,7 +120,7 @@ impl<'a> Walk<'a> {
     /// Notes every key, fills in every text, and takes out what cannot be read further.
     fn table(&mut self, table: &mut DeTable<'a>, known: Known<'_>, above: &str) {
         for (key, mut value) in std::mem::replace(table, DeTable::new()) {
-            let path = joined(above, key.get_ref());
+            let path = dotted(above, key.get_ref());
             if !(self.wanted)(&path) {
                 continue;
             }
@@ -158,22 +159,24 @@ impl<'a> Walk<'a> {
                 }
             }
             DeValue::String(text) => match placeholder::fill(text, self.environment) {
-                Ok(filled) => {
-                    let Filled { text: full, variables } = filled;
+                Ok(Filled {
+                    text: full,
+                    variables,
+                    filled,
+                }) => {
                     let full = full.into_owned();
-                    let told = !variables.is_empty();
-                    if let Some(spot) = self.spots.get_mut(noted) {
-                        spot.variables.extend_from_slice(&variables);
-                    }
-                    if told && known.is_scalar() {
+                    if filled && known.is_scalar() {
                         let Some(scalar) = scalar(self.shelf.keep(full), known) else {
-                            let message = format!("${} does not hold {}", variables.join(", $"), known.scalar_name());
+                            let message = format!("once filled in, this is not {}", known.scalar_name());
                             self.complain(path.to_owned(), line, message);
                             return false;
                         };
                         *value.get_mut() = scalar;
                     } else {
                         *text = Cow::Owned(full);
+                    }
+                    if let Some(spot) = self.spots.get_mut(noted) {
+                        spot.variables.extend(variables);
                     }
                 }
                 Err(trouble) => {
@@ -202,21 +205,6 @@ impl<'a> Walk<'a> {
                 return File::default();
             }
         }
-    }
-}
-
-/// The dotted path of a key, quoted where TOML would want it quoted.
-pub(super) fn joined(above: &str, key: &str) -> String {
-    let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-    let key = if bare {
-        Cow::Borrowed(key)
-    } else {
-        Cow::Owned(format!("{key:?}"))
-    };
-    if above.is_empty() {
-        key.into_owned()
-    } else {
-        format!("{above}.{key}")
     }
 }
 
@@ -252,7 +240,7 @@ fn take_out(table: &mut DeTable<'_>, span: &Range<usize>, above: &str) -> Option
     let holds = |range: Range<usize>| range.contains(&span.start);
     let mut here = None;
     for (key, value) in table.iter_mut() {
-        let path = joined(above, key.get_ref());
+        let path = dotted(above, key.get_ref());
         let at_value = holds(value.span());
         let deeper = match value.get_mut() {
             DeValue::Table(inner) => take_out(inner, span, &path),

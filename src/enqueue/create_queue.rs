@@ -22,6 +22,8 @@ pub enum Creation {
 
 /// Creates a queue through the schema's own function and under pg-boss's own lock, unless it is there already.
 ///
+/// Inside a transaction the lock is held to its end, and whoever else creates a queue waits for that.
+///
 /// # Errors
 /// A name or options that are not valid or not known to this schema, a dead letter queue that is not there, or the
 /// database's refusal. Inside a transaction only the last of these ends the transaction.

@@ -75,8 +75,8 @@ entered AS (
     WHERE NOT (q.keyless AND q.policy = 'key_strict_fifo') --? strict_fifo
     ON CONFLICT DO NOTHING
     RETURNING id, start_after
-),
-woken AS ( --? notify
+)
+, woken AS ( --? notify
     SELECT pg_notify(q.channel, q.name) --? notify
     FROM q --? notify
     WHERE q.notify AND EXISTS (SELECT FROM entered WHERE start_after <= {now}) --? notify

@@ -54,7 +54,8 @@ pub struct SendOptions {
     pub keep_until: Option<DateTime<Utc>>,
     /// How long it is kept once it is finished; whole seconds, zero for ever (pg-boss 11.0 and later, zero 12.6).
     pub delete_after: Option<Duration>,
-    /// Where a copy of it goes when it fails for good (pg-boss 10, and 12.6 and later).
+    /// Where a copy of it goes when it fails for good (pg-boss 10, and 12.6 and later). Inside a transaction, a queue that
+    /// does not exist is refused by the commit.
     pub dead_letter: Option<String>,
     /// The group it counts against (pg-boss 12.6 and later).
     pub group: Option<Group>,

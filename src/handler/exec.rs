@@ -96,7 +96,7 @@ impl Configured {
             return Err(HandlerError::retry("nothing was left of the job's expiry").named("TimeoutError"));
         }
         let limit = left.min(self.timeout);
-        let trace = Trace::of(job, context);
+        let trace = Trace::of(&context.trace);
         let mut group = Group::spawn(&mut self.command(job, &trace)).map_err(|error| {
             HandlerError::retry(format!("{} could not be started: {error}", self.program.display())).named("SpawnError")
         })?;

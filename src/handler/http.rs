@@ -25,7 +25,7 @@ use crate::queue::QueueName;
 
 /// How much of the body of a failing answer is kept for people, in bytes.
 const FAILURE_BODY: usize = 2048;
-/// How long the body of a failing answer is waited for: the status has said it all.
+/// How long the body of a failing answer is waited for at most.
 const FAILURE_BODY_WAIT: Duration = Duration::from_secs(1);
 
 /// What is configured of a target.
@@ -55,6 +55,12 @@ struct Endpoint {
     requests: IntCounterVec,
     /// Set once the endpoint said that it is gone; only a restart, with another configuration, helps.
     gone: OnceLock<String>,
+}
+
+/// What an answer left to do.
+enum Exchanged {
+    Done(Option<RawJson>),
+    Failed(Response, Then),
 }
 
 impl Http {
@@ -114,7 +120,7 @@ impl Endpoint {
             endpoint: self,
             class: "cancelled",
         };
-        tokio::select! {
+        let exchanged = tokio::select! {
             biased;
             result = timeout(limit, self.exchange(job, context, &mut counted)) => result.unwrap_or_else(|_| {
                 counted.class = "timeout";
@@ -125,6 +131,14 @@ impl Endpoint {
             () = context.cancelled.cancelled() => {
                 Err(HandlerError::retry(format!("the request to {} was cut off", self.shown)).named("AbortError"))
             }
+        };
+        match exchanged? {
+            Exchanged::Done(output) => Ok(output),
+            // The status has said what follows, so no timeout may unsay it while the body is read for people.
+            Exchanged::Failed(response, then) => {
+                let wait = FAILURE_BODY_WAIT.min(context.remaining() / 2);
+                Err(self.failure(response, then, wait).await)
+            }
         }
     }
 
@@ -133,9 +147,10 @@ impl Endpoint {
         job: &Job,
         context: &Context,
         counted: &mut Counted<'_>,
-    ) -> Result<Option<RawJson>, HandlerError> {
+    ) -> Result<Exchanged, HandlerError> {
         let mut headers = self.headers.clone();
-        request::of_attempt(&mut headers, job, &Trace::of(job, context), &self.secrets, Utc::now());
+        let trace = Trace::of(&context.trace);
+        request::of_attempt(&mut headers, job, &trace, &self.secrets, Utc::now());
         let sent = self
             .client
             .post(self.url.clone())
@@ -145,25 +160,20 @@ impl Endpoint {
             .await;
         let response = sent.map_err(|error| self.no_answer(&error, counted))?;
         let status = response.status();
-        match Answer::of(status, response.headers(), SystemTime::now()) {
-            Answer::Done => {
-                let output = self
-                    .read_output(response)
+        let exchanged = match Answer::of(status, response.headers(), SystemTime::now()) {
+            Answer::Done => Exchanged::Done(
+                self.read_output(response)
                     .await
-                    .map_err(|error| self.no_answer(&error, counted))?;
-                counted.class = status_class(status);
-                Ok(output)
-            }
-            Answer::Failed(then) => {
-                counted.class = status_class(status);
-                Err(self.failure(response, then).await)
-            }
+                    .map_err(|error| self.no_answer(&error, counted))?,
+            ),
+            Answer::Failed(then) => Exchanged::Failed(response, then),
             Answer::Gone => {
-                counted.class = status_class(status);
                 self.pause();
-                Err(self.failure(response, Then::DeadLetter).await)
+                Exchanged::Failed(response, Then::DeadLetter)
             }
-        }
+        };
+        counted.class = status_class(status);
+        Ok(exchanged)
     }
 
     /// The body of a good answer, if it is JSON. It is read to its end, since a connection that breaks off in it may
@@ -183,7 +193,7 @@ impl Endpoint {
     }
 
     /// The error of an answer that is no success.
-    async fn failure(&self, response: Response, then: Then) -> HandlerError {
+    async fn failure(&self, response: Response, then: Then, wait: Duration) -> HandlerError {
         let status = response.status();
         let mut error = HandlerError {
             then,
@@ -191,7 +201,7 @@ impl Endpoint {
         }
         .named("HttpError")
         .with("status", status.as_u16());
-        let body = read_start(response).await;
+        let body = read_start(response, wait).await;
         if !body.is_empty() {
             error = error.with("body", body);
         }
@@ -239,7 +249,7 @@ impl Drop for Counted<'_> {
 }
 
 /// The start of a failing answer's body as text; what cannot be read is left out.
-async fn read_start(mut response: Response) -> String {
+async fn read_start(mut response: Response, wait: Duration) -> String {
     let mut start = Vec::new();
     let read = async {
         while start.len() < FAILURE_BODY {
@@ -250,7 +260,7 @@ async fn read_start(mut response: Response) -> String {
         }
     };
     // Whether it came to its end makes no difference: the start that is there is kept.
-    let _ = timeout(FAILURE_BODY_WAIT, read).await;
+    let _ = timeout(wait, read).await;
     start.truncate(FAILURE_BODY);
     String::from_utf8_lossy(&start).into_owned()
 }

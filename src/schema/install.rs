@@ -47,7 +47,13 @@ pub async fn install(database: &Database, schema: &str) -> Result<Installed, Err
         include_str!("install_lock.sql"),
         &[(&spelling(schema), Type::TEXT)],
     )
-    .await?;
+    .await
+    .map_err(|error| match error.code() {
+        Some(&SqlState::LOCK_NOT_AVAILABLE) => Error::Busy {
+            schema: schema.to_owned(),
+        },
+        _ => error.into(),
+    })?;
     let row = rows.first().expect("a SELECT without FROM returns a row");
     let place = Place {
         schema,
@@ -56,8 +62,8 @@ pub async fn install(database: &Database, schema: &str) -> Result<Installed, Err
     };
 
     match find(&transaction, schema).await? {
-        Found::Install => {
-            let version = version(&transaction, schema).await?;
+        Found::Install { role } => {
+            let version = version(&transaction, schema, role).await?;
             if version == NEWEST {
                 return Ok(Installed::Already(version));
             }
@@ -100,8 +106,8 @@ pub(super) async fn create(transaction: &Transaction<'_>, qualifier: &str) -> Re
 
 /// What is in the place where an install is looked for.
 pub(super) enum Found {
-    /// A table `version`, and so an install.
-    Install,
+    /// A table `version`, and so an install; and the role that found it, for messages.
+    Install { role: String },
     /// An install under the same name in another case.
     CaseVariant(String),
     /// The schema, without an install.
@@ -120,7 +126,7 @@ pub(super) async fn find(executor: &impl Executor, schema: &str) -> Result<Found
         let (name, has_version): (&str, bool) = (row.get(0), row.get(1));
         if name == schema {
             if has_version {
-                return Ok(Found::Install);
+                return Ok(Found::Install { role: row.get("role") });
             }
             found = Found::EmptySchema;
         } else if has_version {
@@ -130,10 +136,23 @@ pub(super) async fn find(executor: &impl Executor, schema: &str) -> Result<Found
     Ok(found)
 }
 
-/// Reads the version row of an install.
-pub(super) async fn version(executor: &impl Executor, schema: &str) -> Result<i32, Error> {
+/// Reads the version row of an install, as `role`.
+pub(super) async fn version(executor: &impl Executor, schema: &str, role: String) -> Result<i32, Error> {
     let sql = format!("SELECT version FROM {}.version", quoted(schema));
-    let rows = executor.query(&sql, &[]).await?;
+    let rows = executor.query(&sql, &[]).await.map_err(|error| {
+        if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+            return error.into();
+        }
+        let (name, grantee) = (quoted(schema), quoted(&role));
+        Error::Forbidden {
+            role,
+            schema: schema.to_owned(),
+            grant: format!(
+                "GRANT USAGE ON SCHEMA {name} TO {grantee}; \
+                 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {grantee}"
+            ),
+        }
+    })?;
     rows.first().map(|row| row.get(0)).ok_or_else(|| Error::NoVersion {
         schema: schema.to_owned(),
     })

@@ -67,15 +67,17 @@ pub async fn status(executor: &impl Executor, schema: &str) -> Result<Status, Er
         case_variant: None,
     };
     match find(executor, schema).await? {
-        Found::Install => status.install = Some(look(executor, schema).await?),
+        Found::Install { role } => {
+            let version = version(executor, schema, role).await?;
+            status.install = Some(look(executor, schema, version).await?);
+        }
         Found::CaseVariant(other) => status.case_variant = Some(other),
         Found::EmptySchema | Found::Nothing => {}
     }
     Ok(status)
 }
 
-async fn look(executor: &impl Executor, schema: &str) -> Result<Install, Error> {
-    let version = version(executor, schema).await?;
+async fn look(executor: &impl Executor, schema: &str, version: i32) -> Result<Install, Error> {
     let dialect = Dialect::read(executor, schema).await?;
     let rows = executor
         .query(include_str!("status.sql"), &[(&schema, Type::TEXT)])

@@ -112,8 +112,8 @@ pub async fn verify(database: &Database, schema: &str) -> Result<Verification, E
     check_name(schema).map_err(Error::Name)?;
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    match find(&transaction, schema).await? {
-        Found::Install => {}
+    let version = match find(&transaction, schema).await? {
+        Found::Install { role } => version(&transaction, schema, role).await?,
         Found::CaseVariant(other) => {
             return Err(Error::CaseVariant {
                 schema: schema.to_owned(),
@@ -125,33 +125,30 @@ pub async fn verify(database: &Database, schema: &str) -> Result<Verification, E
                 schema: schema.to_owned(),
             });
         }
-    }
-    let version = version(&transaction, schema).await?;
+    };
     // Before anything is made in the temporary schema, where it would hide what it was made after.
     let found = Inventory::read(&transaction, schema).await?;
     let builds = builds(&transaction, schema, &found).await?;
 
     let mut checked = Vec::new();
-    let scratch = if version == NEWEST {
-        scratch(&transaction).await?
-    } else {
-        Scratch::NotNeeded
+    let expected = match version {
+        NEWEST => Some(expected(&transaction, &found).await?),
+        _ => None,
     };
-    let mut findings = if let Scratch::Allowed = scratch {
+    let mut findings = if let Some(Ok(expected)) = &expected {
         checked.push(format!(
             "every table, column, constraint, index, function and enum, against a fresh install of version {NEWEST} \
              made for the occasion on this server and rolled back"
         ));
-        let expected = manifest::expected(&transaction, &found.own_tables).await?;
-        manifest::compare(schema, &expected, &found, &builds)
+        manifest::compare(schema, expected, &found, &builds)
     } else {
         checked.push(format!(
             "the tables, columns and functions that statements for version {} rely on, and which of its indexes are \
              there and valid; not types, defaults and constraints",
             version.clamp(OLDEST, NEWEST)
         ));
-        if let Scratch::Refused(why) = scratch {
-            checked.push(why);
+        if let Some(Err(why)) = expected {
+            checked.push(format!("no fresh install could be made to compare with: {why}"));
         }
         needs::check(schema, version, &found, &builds)
     };
@@ -182,31 +179,29 @@ async fn builds(transaction: &Transaction<'_>, schema: &str, found: &Inventory) 
         .collect())
 }
 
-enum Scratch {
-    NotNeeded,
-    Allowed,
-    Refused(String),
-}
-
-async fn scratch(transaction: &Transaction<'_>) -> Result<Scratch, postgres::Error> {
+/// A fresh install to compare with, or why none can be made.
+async fn expected(
+    transaction: &Transaction<'_>,
+    found: &Inventory,
+) -> Result<Result<Inventory, String>, postgres::Error> {
     let rows = Executor::query(transaction, include_str!("scratch.sql"), &[]).await?;
-    let Some(row) = rows.first() else {
-        return Ok(Scratch::NotNeeded);
-    };
+    let row = rows.first().expect("a SELECT without FROM returns a row");
     let (may, read_only): (bool, bool) = (row.get("may"), row.get("read_only"));
-    Ok(if read_only {
-        Scratch::Refused(
-            "this server is read-only, so no fresh install could be made to compare with; ask the primary".into(),
-        )
-    } else if may {
-        Scratch::Allowed
-    } else {
+    if read_only {
+        return Ok(Err("this server is read-only; ask the primary".into()));
+    }
+    if !may {
         let (database, role): (&str, &str) = (row.get("database"), row.get("role"));
-        Scratch::Refused(format!(
-            "role {role:?} may not make temporary tables, so no fresh install could be made to compare with; as an \
-             administrator run: GRANT TEMPORARY ON DATABASE {} TO {}",
+        return Ok(Err(format!(
+            "role {role:?} may not make temporary tables; as an administrator run: GRANT TEMPORARY ON DATABASE {} TO {}",
             quoted(database),
             quoted(role)
-        ))
-    })
+        )));
+    }
+    match manifest::expected(transaction, &found.own_tables).await {
+        Ok(expected) => Ok(Ok(expected)),
+        // The server would not have it, for reasons of its own; everything else was read before.
+        Err(error) if error.code().is_some() => Ok(Err(error.to_string())),
+        Err(error) => Err(error),
+    }
 }

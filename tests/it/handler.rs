@@ -3,6 +3,8 @@
 mod exec;
 mod function;
 mod http;
+mod https;
+mod output;
 mod signature;
 
 use std::collections::BTreeMap;

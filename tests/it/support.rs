@@ -3,6 +3,7 @@
 
 pub mod node;
 pub mod otlp;
+pub mod pooler;
 pub mod proxy;
 pub mod schema;
 pub mod server;

@@ -8,13 +8,13 @@ use strawboss::dialect::Dialect;
 use strawboss::enqueue::{JobInsert, QueueOptions, SendOptions, StartAfter, create_queue, insert, send};
 use strawboss::postgres::{Database, Settings};
 use tokio::sync::mpsc;
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 use super::pair::{Pair, name};
 use crate::support::{Boss, Release, Schema, needs_node};
 
-/// The messages on the channel that Node listens on.
-async fn listen(schema: &Schema) -> mpsc::UnboundedReceiver<String> {
+/// The messages on the channel that Node listens on, for as long as the client is kept.
+async fn listen(schema: &Schema) -> (Client, mpsc::UnboundedReceiver<String>) {
     let (client, mut connection) = tokio_postgres::connect(&schema.url, NoTls).await.expect("it connects");
     let (sender, receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -38,9 +38,7 @@ async fn listen(schema: &Schema) -> mpsc::UnboundedReceiver<String> {
         .batch_execute(&format!("listen {channel}"))
         .await
         .expect("it listens");
-    // The connection ends with its client, so that one stays until the test's runtime ends.
-    std::mem::forget(client);
-    receiver
+    (client, receiver)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +60,7 @@ async fn listeners_hear_once_of_jobs_that_may_run_now_and_of_no_others() {
                 .await
                 .expect("it is created");
         }
-        let mut heard = listen(&pair.ours).await;
+        let (_listener, mut heard) = listen(&pair.ours).await;
         let (client, dialect) = (&pair.client, &pair.dialect);
 
         let now = SendOptions::default();
@@ -175,6 +173,32 @@ async fn a_job_sent_in_a_transaction_comes_and_goes_with_it() {
             }
             assert_eq!(pair.ours.value("select count(*) from {schema}.job").await, json!(left));
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trace_of_the_sender_is_kept_where_the_schema_has_a_place_for_it() {
+    needs_node!();
+    for release in [Release::V12_27_0, Release::V12_38_0] {
+        let pair = Pair::new(release).await;
+        pair.queue("q", json!({}), QueueOptions::default()).await;
+        let carrier = json!({"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"});
+        let options = SendOptions {
+            trace: Some(super::pair::raw(&carrier)),
+            ..SendOptions::default()
+        };
+        let sent = send(&pair.client, &pair.dialect, &name("q"), None, &options).await;
+        assert!(sent.expect("it is sent").is_some());
+        let kept = pair
+            .ours
+            .value("select to_jsonb(j)->'trace_context' as trace from {schema}.job j")
+            .await;
+        let expected = if release == Release::V12_38_0 {
+            carrier
+        } else {
+            json!(null)
+        };
+        assert_eq!(kept, expected, "pg-boss {release}");
     }
 }
 

@@ -116,7 +116,7 @@ impl Pair {
         "select to_jsonb(j) - 'id' - 'created_on' \
             || jsonb_build_object( \
                 'id', case when j.id::text like '00000000-%' then j.id::text else 'random' end, \
-                'start_after', case when j.start_after > '2029-01-01' then j.start_after::text \
+                'start_after', case when j.start_after between '2029-12-01' and '2030-12-01' then j.start_after::text \
                     else (j.start_after - j.created_on)::text end, \
                 'keep_until', case when j.keep_until = '2029-06-01T00:00:00Z' then j.keep_until::text \
                     else (j.keep_until - j.start_after)::text end, \

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use strawboss::config::HandlerConfig;
 use strawboss::handler::{Handler, HandlerError, SetupError, Then};
 use strawboss::job::RawJson;
+use strawboss::observe::propagation;
 use tempfile::TempDir;
 
 use super::{LONG, context, job, made, raw, refused, run, text, value};
@@ -81,10 +82,11 @@ impl Process {
 #[tokio::test]
 async fn a_program_reads_the_job_as_one_object() {
     let script = Script::new("cat");
-    let mut job = job(r#"{"z": 1.00, "a": 123456789012345678901234567890}"#);
-    job.trace_context =
-        Some(raw(r#"{"traceparent":"00-11111111111111111111111111111111-2222222222222222-01"}"#).into());
-    let output = script.handler.run(Arc::new(job), context(LONG)).await.expect("done");
+    let job = job(r#"{"z": 1.00, "a": 123456789012345678901234567890}"#);
+    let mut context = context(LONG);
+    let carrier = raw(r#"{"traceparent":"00-11111111111111111111111111111111-2222222222222222-01"}"#);
+    context.trace = propagation::extract(Some(&carrier));
+    let output = script.handler.run(Arc::new(job), context).await.expect("done");
     let output = output.expect("an output");
     assert!(
         output
@@ -223,9 +225,7 @@ async fn on_timeout_the_whole_group_is_ended() {
         "sleep 300 & echo $! > child; (sleep 301 & echo $! > grandchild; wait) & echo at work >&2; wait",
         Duration::from_millis(500),
     );
-    let began = Instant::now();
     let error = script.fails().await;
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!((error.name.as_str(), error.then), ("TimeoutError", Then::Retry));
     assert!(error.message.ends_with("/sh did not end within 500.0ms"), "{error}");
     assert_eq!(error.detail["stderr"], "at work");
@@ -242,11 +242,7 @@ async fn who_ignores_sigterm_gets_sigkill_after_a_grace() {
     );
     let began = Instant::now();
     assert_eq!(script.fails().await.name, "TimeoutError");
-    assert!(
-        (2000..6000).contains(&began.elapsed().as_millis()),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
     script.process("leader").await.until_gone().await;
 }
 
@@ -298,7 +294,7 @@ async fn dropping_ends_the_group() {
     let run = tokio::spawn(script.handler.run(Arc::new(job("{}")), context(LONG)));
     let child = script.process("child").await;
     run.abort();
-    assert!(child.until_gone().await < Duration::from_secs(2));
+    child.until_gone().await;
 }
 
 #[tokio::test]
@@ -323,16 +319,14 @@ fn the_end_of_the_runtime_kills_at_once() {
     running.spawn(script.handler.run(Arc::new(job("{}")), context(LONG)));
     let leader = running.block_on(script.process("leader"));
     drop(running);
-    assert!(runtime().block_on(leader.until_gone()) < Duration::from_secs(1));
+    runtime().block_on(leader.until_gone());
 }
 
 #[tokio::test]
 async fn what_a_program_leaves_behind_is_ended_with_it() {
     // One keeps the pipes open, the other does not.
     let script = Script::new("sleep 300 & echo $! > first; sleep 301 > /dev/null 2>&1 & echo $! > second; echo 1");
-    let began = Instant::now();
     assert_eq!(text(script.run().await.expect("done")).as_deref(), Some("1"));
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     for file in ["first", "second"] {
         script.process(file).await.until_gone().await;
     }

@@ -51,6 +51,17 @@ impl Schema {
         }
     }
 
+    /// Only a name, for a test that has the schema made by another hand; whatever is made is dropped with the value.
+    pub async fn vacant() -> Schema {
+        let url = &server().url;
+        Schema {
+            name: format!("t_{}", &uuid::Uuid::new_v4().simple().to_string()[..16]),
+            url: url.clone(),
+            release: Release::NEWEST,
+            client: connect(url).await,
+        }
+    }
+
     /// `{schema}` in the text becomes the name.
     pub fn sql(&self, text: &str) -> String {
         text.replace("{schema}", &self.name)

@@ -6,11 +6,17 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
+use axum::serve::{IncomingStream, Listener};
 use futures_util::StreamExt;
 use http::{HeaderMap, Method};
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -74,8 +80,24 @@ struct Script {
 
 impl Sink {
     pub async fn start() -> Sink {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
+        Sink::serve(address, listener)
+    }
+
+    /// Speaks TLS with whoever trusts it.
+    pub async fn start_tls(config: ServerConfig) -> Sink {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Sink::serve(address, Tls { listener, acceptor })
+    }
+
+    fn serve<L>(address: SocketAddr, listener: L) -> Sink
+    where
+        L: Listener<Addr = SocketAddr>,
+        Peer: for<'a> Connected<IncomingStream<'a, L>>,
+    {
         let script = Arc::new(Script {
             replies: Mutex::default(),
             received: Mutex::default(),
@@ -83,7 +105,7 @@ impl Sink {
         });
         let router = Router::new().fallback(serve).with_state(Arc::clone(&script));
         let serving = tokio::spawn(async move {
-            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            let service = router.into_make_service_with_connect_info::<Peer>();
             axum::serve(listener, service).await.expect("it serves");
         });
         Sink {
@@ -93,7 +115,7 @@ impl Sink {
         }
     }
 
-    /// A URL of it.
+    /// A URL of it, without TLS.
     pub fn url(&self, target: &str) -> String {
         format!("http://{}{target}", self.address)
     }
@@ -125,9 +147,49 @@ impl Sink {
     }
 }
 
+/// The other end of a connection.
+#[derive(Clone)]
+struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Peer(*stream.remote_addr())
+    }
+}
+
+impl Connected<IncomingStream<'_, Tls>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Tls>) -> Self {
+        Peer(*stream.remote_addr())
+    }
+}
+
+struct Tls {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, peer) = Listener::accept(&mut self.listener).await;
+            // Whoever does not trust us hangs up here.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, peer);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
 async fn serve(
     State(script): State<Arc<Script>>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(from)): ConnectInfo<Peer>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();

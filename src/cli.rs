@@ -1,0 +1,122 @@
+//! The commands: what is asked, and how the answer is printed. Every decision is made in the rooms behind.
+//!
+//! Answers go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed or findings, 2 usage.
+
+pub mod bench;
+pub mod check;
+pub mod config;
+pub mod demo;
+mod error;
+pub mod jobs;
+pub mod options;
+mod page;
+pub mod queues;
+pub mod run;
+pub mod schema;
+pub mod send;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+pub use error::Error;
+pub use page::Page;
+
+/// A worker for the jobs of a pg-boss that is already there.
+#[derive(Debug, Parser)]
+#[command(
+    name = "strawboss",
+    version,
+    long_about = "A worker for the jobs of a pg-boss that is already there.\n\n\
+        It speaks pg-boss's own schema on PostgreSQL, beside the Node app that runs it: it claims jobs, runs them over \
+        HTTP, in programs or in Rust, retries them and dead-letters them exactly as pg-boss would.",
+    after_help = "Examples:\n  \
+        strawboss config example > strawboss.toml   a complete configuration to start from\n  \
+        strawboss check                             what is wrong with it, and where each value comes from\n  \
+        strawboss queues list                       what is waiting\n  \
+        strawboss jobs list email --state failed    what went wrong\n\n\
+        Without --config, ./strawboss.toml is read if it is there; DATABASE_URL alone is enough for most commands.\n\
+        Exit codes: 0 done, 1 failed or findings, 2 usage.",
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Check),
+    Queues(queues::Queues),
+    Jobs(jobs::Jobs),
+    Config(config::Config),
+    Completions(Completions),
+}
+
+/// Print completions for a shell.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    strawboss completions bash > /etc/bash_completion.d/strawboss\n  \
+    strawboss completions zsh > ~/.zfunc/_strawboss\n  \
+    strawboss completions fish > ~/.config/fish/completions/strawboss.fish")]
+struct Completions {
+    /// Which shell.
+    shell: Shell,
+}
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// Nothing to complain of.
+    Well,
+    /// It did what it should, and what it found is not in order.
+    Findings,
+}
+
+/// Runs one command to its end and prints what came of it.
+pub async fn run(cli: Cli) -> ExitCode {
+    let mut page = Page::standard();
+    let ended = match cli.command {
+        Command::Check(check) => check.run(&mut page).await,
+        Command::Queues(queues) => queues.run(&mut page).await,
+        Command::Jobs(jobs) => jobs.run(&mut page).await,
+        Command::Config(config) => config.run(&mut page),
+        Command::Completions(Completions { shell }) => {
+            // It panics where it cannot write, which a pipe that was closed would make it do.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "strawboss", &mut script);
+            page.write_all(&script).map(|()| Done::Well).map_err(Error::from)
+        }
+    };
+    let ended = ended.and_then(|done| {
+        page.finish()?;
+        Ok(done)
+    });
+    match ended {
+        Ok(Done::Well) => ExitCode::SUCCESS,
+        Ok(Done::Findings) => ExitCode::from(1),
+        // Whoever read our output has seen enough: `strawboss jobs list email | head`.
+        Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let colour = page::colour_wanted(std::io::stderr().is_terminal());
+            eprintln!("{} {error}", page::painted("error:", "1;31", colour));
+            if let Some(next) = error.next_step() {
+                eprintln!("{} {next}", page::painted("next:", "1;36", colour));
+            }
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,156 @@
+//! `strawboss check`
+
+use std::io;
+
+use clap::Args;
+use serde_json::json;
+
+use super::options::{DatabaseOptions, place};
+use super::page::Align;
+use super::{Done, Error, Page};
+use crate::config::{Finding, Report, Severity};
+use crate::inspect::{Readiness, check_database, check_handlers};
+use crate::postgres::{self, Class, Database, Settings};
+
+/// Say what is wrong with the configuration, and with the database where one answers.
+///
+/// Every value in force is shown with its origin: a flag, the environment, a line of the file, or the default. A
+/// database that does not answer is no error, so that a file can be checked anywhere.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    strawboss check\n  \
+    strawboss check --config deploy/worker.toml --json\n\n\
+    Exit codes: 0 all in order, 1 there are errors.")]
+pub struct Check {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    database: DatabaseOptions,
+}
+
+impl Check {
+    pub(super) async fn run(self, page: &mut Page) -> Result<Done, Error> {
+        let mut report = self.database.read();
+        let database_known = !report
+            .findings
+            .iter()
+            .any(|finding| finding.key.is_empty() || finding.key.starts_with("database"));
+        if report.findings.is_empty() {
+            report.findings.extend(check_handlers(&report.config));
+        }
+        let mut facts = Vec::new();
+        if database_known {
+            match ask(&report).await {
+                Ok(readiness) => {
+                    facts = readiness.facts;
+                    report.findings.extend(readiness.findings);
+                }
+                Err(error) => report.findings.push(unanswered(&report, &error)),
+            }
+        }
+        if self.json {
+            print_json(page, &report, &facts)?;
+        } else {
+            print(page, &report, &facts)?;
+        }
+        Ok(match count(&report, Severity::Error) {
+            0 => Done::Well,
+            _ => Done::Findings,
+        })
+    }
+}
+
+async fn ask(report: &Report) -> Result<Readiness, postgres::Error> {
+    let settings = Settings::parse(&report.config.database.url)?.with_pool_size(1);
+    let client = Database::new(&settings)?.client().await?;
+    check_database(&client, &report.config).await
+}
+
+/// A server that is not there is worth a notice; one that says no is an error.
+fn unanswered(report: &Report, error: &postgres::Error) -> Finding {
+    let place = place(&report.config.database.url);
+    let answered = error.code().is_some() || error.class() != Class::Connection;
+    let (severity, message) = if answered {
+        (Severity::Error, format!("{place}: {error}"))
+    } else {
+        let message = format!("{place} does not answer, so only the configuration was checked: {error}");
+        (Severity::Notice, message)
+    };
+    Finding {
+        severity,
+        key: "database".to_owned(),
+        place: None,
+        message,
+    }
+}
+
+fn count(report: &Report, severity: Severity) -> usize {
+    let of_it = report.findings.iter().filter(|finding| finding.severity == severity);
+    of_it.count()
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Notice => "notice",
+    }
+}
+
+fn print(page: &mut Page, report: &Report, facts: &[String]) -> io::Result<()> {
+    match &report.file {
+        Some(file) => page.line(&format!("configuration: {}", file.display()))?,
+        None => page.line("configuration: no file, the environment only")?,
+    }
+    let heading = [("KEY", Align::Left), ("VALUE", Align::Left), ("FROM", Align::Left)];
+    let rows: Vec<_> = report
+        .settings
+        .iter()
+        .map(|setting| vec![setting.key.clone(), setting.value.clone(), setting.origin.to_string()])
+        .collect();
+    page.table(&heading, &rows)?;
+    page.line("")?;
+    for fact in facts {
+        let ok = page.paint("ok", "32");
+        page.line(&format!("{ok} {fact}"))?;
+    }
+    for finding in &report.findings {
+        let style = match finding.severity {
+            Severity::Error => "1;31",
+            Severity::Notice => "33",
+        };
+        let severity = page.paint(word(finding.severity), style);
+        page.line(&format!("{severity} {finding}"))?;
+    }
+    match (count(report, Severity::Error), count(report, Severity::Notice)) {
+        (0, 0) => page.line("all in order"),
+        (0, notices) => page.line(&format!("in order; notices: {notices}")),
+        (errors, _) => page.line(&format!("errors: {errors}")),
+    }
+}
+
+fn print_json(page: &mut Page, report: &Report, facts: &[String]) -> io::Result<()> {
+    let settings: Vec<_> = report
+        .settings
+        .iter()
+        .map(|setting| json!({ "key": setting.key, "value": setting.value, "origin": setting.origin.to_string() }))
+        .collect();
+    let findings: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            json!({
+                "severity": word(finding.severity),
+                "key": finding.key,
+                "line": finding.place.as_ref().map(|place| place.line),
+                "message": finding.message,
+            })
+        })
+        .collect();
+    page.json(&json!({
+        "file": report.file,
+        "settings": settings,
+        "facts": facts,
+        "findings": findings,
+    }))
+}
