@@ -18,6 +18,8 @@ pub struct Schema {
     pub name: String,
     /// Of the server it is on.
     pub url: String,
+    /// Whose schema it is.
+    pub release: Release,
     client: Client,
 }
 
@@ -47,6 +49,7 @@ impl Schema {
         Schema {
             name,
             url: url.to_owned(),
+            release,
             client,
         }
     }
@@ -65,6 +68,11 @@ impl Schema {
     /// `{schema}` in the text becomes the name.
     pub fn sql(&self, text: &str) -> String {
         text.replace("{schema}", &self.name)
+    }
+
+    /// The connection the helpers below use.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// A further connection.
