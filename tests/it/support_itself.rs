@@ -47,6 +47,15 @@ async fn every_release_makes_its_schema_and_works_on_it() {
 }
 
 #[tokio::test]
+async fn without_node_there_is_still_the_newest_schema() {
+    let schema = Schema::new(Release::NEWEST).await;
+    assert_eq!(
+        schema.value("select version from {schema}.version").await,
+        json!(Release::NEWEST.schema_version())
+    );
+}
+
+#[tokio::test]
 async fn what_pg_boss_throws_arrives_with_name_and_code() {
     needs_node!();
     let schema = Schema::new(Release::NEWEST).await;

@@ -1,6 +1,8 @@
-//! A schema of its own for every test, made by the statements of a real pg-boss.
+//! A schema of its own for every test, made by the statements of a real pg-boss; of the newest release, without Node,
+//! by our own.
 
 use serde_json::Value;
+use strawboss::postgres::{Database, Settings};
 use tokio_postgres::Client;
 
 use super::node::{self, Release};
@@ -30,12 +32,20 @@ impl Schema {
     /// The same on another server.
     pub async fn on(url: &str, release: Release) -> Schema {
         let name = format!("t_{}", &uuid::Uuid::new_v4().simple().to_string()[..16]);
-        let statements = node::construction_plans(release, PLACEHOLDER).replace(PLACEHOLDER, &name);
         let client = connect(url).await;
-        client
-            .batch_execute(&statements)
-            .await
-            .unwrap_or_else(|error| panic!("the schema of pg-boss {release} is refused: {error:?}"));
+        if node::is_skipped() && release == Release::NEWEST {
+            let settings = Settings::parse(url).expect("a URL").with_pool_size(1);
+            let database = Database::new(&settings).expect("a pool");
+            strawboss::schema::install(&database, &name)
+                .await
+                .unwrap_or_else(|error| panic!("our own schema is refused: {error:?}"));
+        } else {
+            let statements = node::construction_plans(release, PLACEHOLDER).replace(PLACEHOLDER, &name);
+            client
+                .batch_execute(&statements)
+                .await
+                .unwrap_or_else(|error| panic!("the schema of pg-boss {release} is refused: {error:?}"));
+        }
         Schema {
             name,
             url: url.to_owned(),

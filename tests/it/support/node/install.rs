@@ -39,7 +39,7 @@ fn installed() -> &'static Installed {
 }
 
 /// The directory whose `node_modules` has the packages.
-pub fn directory() -> &'static Path {
+fn directory() -> &'static Path {
     &installed().directory
 }
 
