@@ -147,6 +147,7 @@ impl Executor for Transaction<'_> {
 impl Watch<'_> {
     /// Waits for an answer as long as the settings allow, and passes an error on to those concerned.
     async fn over<T>(self, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Error> {
+        let owing = Owing(self.unfit);
         let done = match self.shared.patience() {
             None => work.await.map_err(Error::Postgres),
             Some(limit) => match tokio::time::timeout(limit, work).await {
@@ -154,14 +155,33 @@ impl Watch<'_> {
                 Err(_) => Err(Error::Timeout(limit)),
             },
         };
+        if !matches!(done, Err(Error::Timeout(_))) {
+            owing.answered();
+        }
         done.map_err(|error| {
-            // A broken connection may not have noticed yet that it is closed, one that owes an answer is no good to
-            // anybody, and after a failover this server takes no writes while another one does.
+            // A broken connection may not have noticed yet that it is closed, and after a failover this server takes no
+            // writes while another one does.
             if error.class() == Class::Connection || error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
                 self.unfit.store(true, Ordering::Relaxed);
             }
             self.shared.noted(error)
         })
+    }
+}
+
+/// A connection that owes an answer. Dropped in that state, because whoever asked has gone, it leaves the connection
+/// unfit: the next one would have to wait for that answer first.
+struct Owing<'a>(&'a AtomicBool);
+
+impl Owing<'_> {
+    fn answered(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Owing<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

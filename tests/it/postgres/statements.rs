@@ -1,6 +1,7 @@
 //! The pool, its statements and transactions.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use strawboss::postgres::{Class, Executor, PoolStatus, Pooler, Settings};
 use tokio_postgres::types::Type;
@@ -8,6 +9,7 @@ use tokio_postgres::types::Type;
 use super::{Database, backend, database, row, undetected, with};
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::server::{connect, server};
+use crate::support::wait::PATIENCE;
 use crate::support::wait_for;
 
 /// A table of one's own, gone with the connection that made it.
@@ -245,4 +247,16 @@ async fn an_answer_is_waited_for_no_longer_than_the_settings_say() {
     drop(client);
     let client = database.client().await.expect("another one is opened");
     assert_ne!(backend(&client).await, before);
+}
+
+#[tokio::test]
+async fn a_statement_nobody_waits_for_holds_up_nobody() {
+    let database = small(1);
+    let client = database.client().await.expect("there is room");
+    let slow = client.query("select pg_sleep(60)", &[]);
+    assert!(tokio::time::timeout(Duration::from_millis(50), slow).await.is_err());
+    drop(client);
+    let client = database.client().await.expect("another one is opened");
+    let answer = tokio::time::timeout(PATIENCE, client.query("select 1", &[])).await;
+    answer.expect("it comes at once").expect("it runs");
 }
