@@ -8,6 +8,7 @@ mod connect;
 mod conninfo;
 mod error;
 mod explain;
+mod host;
 mod keyword;
 mod listen;
 mod passfile;

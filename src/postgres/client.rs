@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::pool::{Sessions, Shared};
-use super::{Error, Executor, Param, Pooler};
+use super::{Class, Error, Executor, Param, Pooler};
 
 /// A pooled connection; it returns to the pool when dropped.
 ///
@@ -24,6 +24,13 @@ pub struct Client {
 /// A transaction on a [`Client`]; dropped without [`commit`](Transaction::commit), it is rolled back.
 pub struct Transaction<'a> {
     inner: deadpool_postgres::Transaction<'a>,
+    watch: Watch<'a>,
+}
+
+/// Who is to know of an error, and how long an answer may take.
+#[derive(Clone, Copy)]
+struct Watch<'a> {
+    /// Set when the connection is not to be used again.
     unfit: &'a AtomicBool,
     shared: &'a Shared,
 }
@@ -36,21 +43,17 @@ impl Client {
     /// Begins a transaction.
     pub async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
         let session = &mut *self.session;
-        let unfit = &session.unfit;
-        match session.client.transaction().await {
-            Ok(inner) => Ok(Transaction {
-                inner,
-                unfit,
-                shared: &self.shared,
-            }),
-            Err(error) => Err(noted(error, unfit, &self.shared)),
-        }
+        let watch = Watch {
+            unfit: &session.unfit,
+            shared: &self.shared,
+        };
+        let inner = watch.over(session.client.transaction()).await?;
+        Ok(Transaction { inner, watch })
     }
 
     /// Runs one or several statements parted by semicolons, without parameters, and forgets their rows.
     pub async fn batch(&self, sql: &str) -> Result<(), Error> {
-        let done = self.session.client.batch_execute(sql).await;
-        done.map_err(|error| self.noted(error))
+        self.watch().over(self.session.client.batch_execute(sql)).await
     }
 
     /// The driver's own client, for what an [`Executor`] cannot do (COPY, cancelling).
@@ -58,60 +61,55 @@ impl Client {
         &self.session.client
     }
 
-    fn noted(&self, error: tokio_postgres::Error) -> Error {
-        noted(error, &self.session.unfit, &self.shared)
+    fn watch(&self) -> Watch<'_> {
+        Watch {
+            unfit: &self.session.unfit,
+            shared: &self.shared,
+        }
     }
 }
 
 impl Executor for Client {
     async fn query<'a>(&'a self, sql: &'a str, params: &'a [Param<'a>]) -> Result<Vec<Row>, Error> {
         let client = &self.session.client;
-        if self.shared.pooler() == Pooler::None {
-            let (values, types) = parted(params);
-            let prepared = async {
-                let statement = client.prepare_typed_cached(sql, &types).await?;
-                client.query(&statement, &values).await
-            };
-            match prepared.await {
-                Ok(rows) => return Ok(rows),
-                // It failed for having been prepared, so it has done nothing: once more, unprepared.
-                Err(error) if is_stale(&error) => self.forget(sql, &types, &error),
-                Err(error) => return Err(self.noted(error)),
+        let work = async {
+            if self.shared.pooler() == Pooler::None {
+                let (values, types) = parted(params);
+                let prepared = async {
+                    let statement = client.prepare_typed_cached(sql, &types).await?;
+                    client.query(&statement, &values).await
+                };
+                match prepared.await {
+                    // It failed for having been prepared, so it has done nothing: once more, unprepared.
+                    Err(error) if is_stale(&error) => {
+                        drop(client.statement_cache.remove(sql, &types));
+                        if error.code() != Some(&SqlState::FEATURE_NOT_SUPPORTED) {
+                            self.shared.met_pooler();
+                        }
+                    }
+                    done => return done,
+                }
             }
-        }
-        let rows = client.query_typed(sql, params).await;
-        rows.map_err(|error| self.noted(error))
-    }
-}
-
-impl Client {
-    fn forget(&self, sql: &str, types: &[Type], error: &tokio_postgres::Error) {
-        drop(self.session.client.statement_cache.remove(sql, types));
-        if error.code() != Some(&SqlState::FEATURE_NOT_SUPPORTED) {
-            self.shared.met_pooler();
-        }
+            client.query_typed(sql, params).await
+        };
+        self.watch().over(work).await
     }
 }
 
 impl Transaction<'_> {
     /// Makes what was done last.
     pub async fn commit(self) -> Result<(), Error> {
-        let (unfit, shared) = (self.unfit, self.shared);
-        let done = self.inner.commit().await;
-        done.map_err(|error| noted(error, unfit, shared))
+        self.watch.over(self.inner.commit()).await
     }
 
     /// Undoes what was done, and waits until it is undone.
     pub async fn rollback(self) -> Result<(), Error> {
-        let (unfit, shared) = (self.unfit, self.shared);
-        let done = self.inner.rollback().await;
-        done.map_err(|error| noted(error, unfit, shared))
+        self.watch.over(self.inner.rollback()).await
     }
 
     /// Runs one or several statements parted by semicolons, without parameters, and forgets their rows.
     pub async fn batch(&self, sql: &str) -> Result<(), Error> {
-        let done = self.inner.batch_execute(sql).await;
-        done.map_err(|error| noted(error, self.unfit, self.shared))
+        self.watch.over(self.inner.batch_execute(sql)).await
     }
 }
 
@@ -126,7 +124,10 @@ impl<'a> Deref for Transaction<'a> {
 
 impl Executor for Transaction<'_> {
     async fn query<'a>(&'a self, sql: &'a str, params: &'a [Param<'a>]) -> Result<Vec<Row>, Error> {
-        let done = if self.shared.pooler() == Pooler::None {
+        let work = async {
+            if self.watch.shared.pooler() != Pooler::None {
+                return self.inner.query_typed(sql, params).await;
+            }
             let (values, types) = parted(params);
             let prepared = async {
                 let statement = self.inner.prepare_typed_cached(sql, &types).await?;
@@ -138,10 +139,49 @@ impl Executor for Transaction<'_> {
                 drop(self.inner.statement_cache.remove(sql, &types));
             }
             done
-        } else {
-            self.inner.query_typed(sql, params).await
         };
-        done.map_err(|error| noted(error, self.unfit, self.shared))
+        self.watch.over(work).await
+    }
+}
+
+impl Watch<'_> {
+    /// Waits for an answer as long as the settings allow, and passes an error on to those concerned.
+    async fn over<T>(self, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Error> {
+        let owing = Owing(self.unfit);
+        let done = match self.shared.patience() {
+            None => work.await.map_err(Error::Postgres),
+            Some(limit) => match tokio::time::timeout(limit, work).await {
+                Ok(done) => done.map_err(Error::Postgres),
+                Err(_) => Err(Error::Timeout(limit)),
+            },
+        };
+        if !matches!(done, Err(Error::Timeout(_))) {
+            owing.answered();
+        }
+        done.map_err(|error| {
+            // A broken connection may not have noticed yet that it is closed, and after a failover this server takes no
+            // writes while another one does.
+            if error.class() == Class::Connection || error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
+                self.unfit.store(true, Ordering::Relaxed);
+            }
+            self.shared.noted(error)
+        })
+    }
+}
+
+/// A connection that owes an answer. Dropped in that state, because whoever asked has gone, it leaves the connection
+/// unfit: the next one would have to wait for that answer first.
+struct Owing<'a>(&'a AtomicBool);
+
+impl Owing<'_> {
+    fn answered(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Owing<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -158,12 +198,4 @@ fn is_stale(error: &tokio_postgres::Error) -> bool {
             &SqlState::FEATURE_NOT_SUPPORTED | &SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT
         )
     )
-}
-
-fn noted(error: tokio_postgres::Error, unfit: &AtomicBool, shared: &Shared) -> Error {
-    // After a failover this server takes no writes; the next connection looks for the one that does.
-    if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
-        unfit.store(true, Ordering::Relaxed);
-    }
-    shared.noted(Error::Postgres(error))
 }

@@ -12,7 +12,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Error;
 use super::explain::{explain, of_tls};
-use super::settings::{Host, SessionAttrs, Settings, Target};
+use super::host::{Host, Target};
+use super::settings::{SessionAttrs, Settings};
 use super::tls::Mode;
 
 /// The half of a connection that has to be polled; in a box, for a TLS session weighs some kilobytes.
@@ -70,6 +71,7 @@ pub(super) async fn connect(settings: &Settings) -> Result<(Client, Wire), Error
                     continue;
                 }
             };
+            let several = addresses.len() > 1;
             for address in addresses {
                 match within(
                     settings.connect_timeout,
@@ -79,7 +81,10 @@ pub(super) async fn connect(settings: &Settings) -> Result<(Client, Wire), Error
                 {
                     Ok(connected) => return Ok(connected),
                     Err(why) => {
-                        let place = place.clone();
+                        let place = match address {
+                            Some(address) if several => format!("{place} ({address})"),
+                            _ => place.clone(),
+                        };
                         failures.push(Failure { place, why });
                     }
                 }

@@ -1,5 +1,7 @@
 //! What a database error means for whoever meets it.
 
+use std::time::Duration;
+
 use tokio_postgres::error::SqlState;
 
 /// An error on the way to or in PostgreSQL.
@@ -23,6 +25,10 @@ pub enum Error {
         /// What the server or the network said, where one of them said something.
         cause: Option<tokio_postgres::Error>,
     },
+    /// No answer within the settings' `query_timeout`; the connection is given up, and whether the statement was run is
+    /// not known.
+    #[error("no answer from the database within {} s; the connection is given up", .0.as_secs_f32())]
+    Timeout(Duration),
     /// The server or the connection to it said no.
     #[error("{}", describe(.0))]
     Postgres(#[from] tokio_postgres::Error),
@@ -106,6 +112,7 @@ impl Error {
             Error::Settings(_) => Class::Permanent,
             Error::Pool(_) => Class::Transient,
             Error::Connect { class, .. } => *class,
+            Error::Timeout(_) => Class::Connection,
             Error::Postgres(error) => match error.code() {
                 Some(state) => Class::of(state),
                 None => without_state(error),

@@ -106,7 +106,7 @@ fn verdict(settings: &Settings, why: &Why) -> (Class, Option<String>) {
 fn of_server(settings: &Settings, state: &str, text: &str) -> Option<String> {
     Some(match state {
         "28P01" => "Check the password in the URL, in PGPASSWORD or in ~/.pgpass".to_owned(),
-        "28000" if text.contains("no encryption") => {
+        "28000" if text.contains("no encryption") || text.contains("SSL off") => {
             "Either pg_hba.conf on the server must allow it without TLS, or add sslmode=require to the URL".to_owned()
         }
         "28000" if text.contains("certificate") => "Give the client's certificate: sslcert=PATH&sslkey=PATH".to_owned(),

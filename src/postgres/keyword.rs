@@ -115,7 +115,7 @@ const KEYWORDS: &[Keyword] = &[
     key("database", "", Alias("dbname")),
     key("keepAlive", "", Alias("keepalives")),
     key("keepalives_retries", "", Alias("keepalives_count")),
-    key("query_timeout", "", Ignored),
+    key("query_timeout", "", Read),
     key("binary", "", Ignored),
     key("max", "", Ignored),
     key("min", "", Ignored),

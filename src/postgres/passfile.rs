@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use super::settings::Secret;
+use super::host::Secret;
 
 /// The lines of the password file; none where there is no file, or where others than its owner may read it.
 pub(super) fn read(named: Option<&str>, environment: &dyn Fn(&str) -> Option<String>) -> String {

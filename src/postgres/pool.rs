@@ -214,6 +214,11 @@ impl Shared {
         }
     }
 
+    /// How long a statement may take to be answered.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.settings.query_timeout
+    }
+
     pub(super) fn noted(&self, error: Error) -> Error {
         if let Some(watcher) = self.watcher.get() {
             watcher(error.class());

@@ -1,15 +1,14 @@
 //! Where the database is and how it is spoken to.
 
 use std::fmt;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_postgres::config::{ChannelBinding, SslNegotiation};
 
+use super::host::{Host, Secret};
 use super::keyword::Keywords;
 use super::tls::{Mode, TlsSettings};
-use super::{Error, Pooler, conninfo, passfile};
+use super::{Error, Pooler, conninfo, host, passfile};
 use crate::config::DatabaseConfig;
 
 /// Where the database is and how it is spoken to.
@@ -21,6 +20,8 @@ use crate::config::DatabaseConfig;
 /// - `sslmode=verify-full` without a root certificate trusts the system's (libpq would refuse to connect);
 /// - `uselibpqcompat=false`, written out, gives `prefer`, `require` and `verify-ca` Node's stricter meaning: `verify-full`;
 /// - `statement_timeout` and other server settings may stand as keys of their own; they go into `options`;
+/// - `query_timeout` (Node, milliseconds) is how long we wait for an answer before the connection is given up, whatever
+///   the server may still do; unlimited unless set;
 /// - `pgbouncer=true` means [`Pooler::Transaction`].
 #[derive(Clone)]
 pub struct Settings {
@@ -30,6 +31,7 @@ pub struct Settings {
     pub(super) application_name: String,
     pub(super) options: Option<String>,
     pub(super) connect_timeout: Option<Duration>,
+    pub(super) query_timeout: Option<Duration>,
     pub(super) keepalive: Option<Keepalive>,
     pub(super) tcp_user_timeout: Option<Duration>,
     pub(super) session: SessionAttrs,
@@ -41,27 +43,6 @@ pub struct Settings {
     pub(super) pooler: Pooler,
     ignored: Vec<String>,
 }
-
-/// One place where a server may listen.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Host {
-    pub(super) target: Target,
-    /// The address to go to instead of resolving the name (`hostaddr`).
-    pub(super) address: Option<IpAddr>,
-    pub(super) port: u16,
-    pub(super) password: Option<Secret>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
-    Tcp(String),
-    /// The directory of the server's socket.
-    Unix(PathBuf),
-}
-
-/// A password, which no `Debug` shows.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret(pub(super) String);
 
 /// When the kernel asks a silent peer whether it is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +74,6 @@ const KEEPALIVE: Keepalive = Keepalive {
     count: 3,
 };
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
-const PORT: u16 = 5432;
-/// Where servers put their sockets, asked in this order when no host is given; then `localhost`.
-const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 impl Settings {
     /// Reads a libpq URL, `key=value` string or Node's socket forms, over the `PG*` variables of the environment.
@@ -122,7 +100,7 @@ impl Settings {
             None => own_user(environment)?,
         };
         let database = keywords.get("dbname").unwrap_or(&user).to_owned();
-        let mut hosts = hosts(&keywords)?;
+        let mut hosts = host::read(&keywords)?;
         let passfile = passfile::read(keywords.get("passfile"), environment);
         for host in &mut hosts {
             host.password = match keywords.get("password") {
@@ -156,11 +134,9 @@ impl Settings {
                 None => Some(CONNECT_TIMEOUT),
                 Some(seconds) => u64::try_from(seconds).ok().filter(|s| *s > 0).map(Duration::from_secs),
             },
+            query_timeout: millis(&keywords, "query_timeout")?.flatten(),
             keepalive: keepalive(&keywords)?,
-            tcp_user_timeout: match whole(&keywords, "tcp_user_timeout")? {
-                None => Some(TCP_USER_TIMEOUT),
-                Some(millis) => u64::try_from(millis).ok().filter(|s| *s > 0).map(Duration::from_millis),
-            },
+            tcp_user_timeout: millis(&keywords, "tcp_user_timeout")?.unwrap_or(Some(TCP_USER_TIMEOUT)),
             session: session_attrs(&keywords)?,
             balance: match keywords.get("load_balance_hosts") {
                 None | Some("disable") => false,
@@ -234,29 +210,6 @@ impl Settings {
     }
 }
 
-impl Host {
-    /// The name under which the password file knows it.
-    fn name(&self) -> String {
-        match &self.target {
-            Target::Tcp(name) => name.clone(),
-            Target::Unix(directory) if SOCKET_DIRECTORIES.iter().any(|known| directory.as_os_str() == *known) => {
-                "localhost".to_owned()
-            }
-            Target::Unix(directory) => directory.display().to_string(),
-        }
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.target {
-            Target::Tcp(name) if name.contains(':') => write!(f, "[{name}]:{}", self.port),
-            Target::Tcp(name) => write!(f, "{name}:{}", self.port),
-            Target::Unix(directory) => write!(f, "{}", directory.join(format!(".s.PGSQL.{}", self.port)).display()),
-        }
-    }
-}
-
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
@@ -285,81 +238,6 @@ fn refuse_unspeakable(keywords: &Keywords) -> Result<(), Error> {
         return Err(invalid("gssencmode", gss, "disable or prefer"));
     }
     Ok(())
-}
-
-fn hosts(keywords: &Keywords) -> Result<Vec<Host>, Error> {
-    let list = |key| -> Vec<&str> {
-        keywords
-            .get(key)
-            .map(|value| value.split(',').collect())
-            .unwrap_or_default()
-    };
-    let names = list("host");
-    let addresses = list("hostaddr");
-    let ports = list("port");
-    let count = if addresses.is_empty() {
-        names.len()
-    } else {
-        addresses.len()
-    };
-    if !names.is_empty() && names.len() != count {
-        return Err(Error::Settings(format!(
-            "`host` names {} hosts and `hostaddr` {count}; they must be as many",
-            names.len()
-        )));
-    }
-    if ports.len() > 1 && ports.len() != count {
-        return Err(Error::Settings(format!(
-            "`port` names {} ports for {count} hosts; give one for all, or one each",
-            ports.len()
-        )));
-    }
-    let port = |index: usize| -> Result<u16, Error> {
-        match ports.get(index).or(ports.first()) {
-            None | Some(&"") => Ok(PORT),
-            Some(port) => match port.parse() {
-                Ok(0) | Err(_) => Err(invalid("port", port, "a number from 1 to 65535")),
-                Ok(port) => Ok(port),
-            },
-        }
-    };
-    let host = |target, address, port| Host {
-        target,
-        address,
-        port,
-        password: None,
-    };
-    let anywhere = |port| {
-        let sockets = SOCKET_DIRECTORIES
-            .iter()
-            .map(|directory| Target::Unix(PathBuf::from(directory)));
-        let local = Target::Tcp("localhost".to_owned());
-        sockets.chain([local]).map(move |target| host(target, None, port))
-    };
-    if count == 0 {
-        return Ok(anywhere(port(0)?).collect());
-    }
-    let mut hosts = Vec::new();
-    for index in 0..count {
-        let port = port(index)?;
-        let address = match addresses.get(index).filter(|address| !address.is_empty()) {
-            Some(address) => Some(
-                address
-                    .parse::<IpAddr>()
-                    .map_err(|_| invalid("hostaddr", address, "a numeric IP address"))?,
-            ),
-            None => None,
-        };
-        match (names.get(index).copied().unwrap_or_default().trim(), address) {
-            ("", Some(address)) => hosts.push(host(Target::Tcp(address.to_string()), Some(address), port)),
-            ("", None) => hosts.extend(anywhere(port)),
-            (directory, None) if directory.starts_with('/') => {
-                hosts.push(host(Target::Unix(PathBuf::from(directory)), None, port));
-            }
-            (name, address) => hosts.push(host(Target::Tcp(name.to_owned()), address, port)),
-        }
-    }
-    Ok(hosts)
 }
 
 /// `options` with the server settings behind it, blanks and backslashes escaped as the server wants them.
@@ -414,6 +292,15 @@ fn whole(keywords: &Keywords, key: &str) -> Result<Option<i64>, Error> {
         .get(key)
         .map(|value| value.trim().parse().map_err(|_| invalid(key, value, "a whole number")))
         .transpose()
+}
+
+/// Milliseconds, of which none or fewer are no limit; `None` where nothing is said.
+fn millis(keywords: &Keywords, key: &str) -> Result<Option<Option<Duration>>, Error> {
+    let given = whole(keywords, key)?;
+    Ok(given.map(|millis| {
+        let millis = u64::try_from(millis).ok().filter(|millis| *millis > 0);
+        millis.map(Duration::from_millis)
+    }))
 }
 
 fn own_user(environment: &dyn Fn(&str) -> Option<String>) -> Result<String, Error> {
@@ -499,26 +386,6 @@ mod tests {
     }
 
     #[test]
-    fn hosts_ports_and_addresses_are_matched_up() {
-        assert_eq!(settings("host=a,b port=7 user=u dbname=d").describe(), "u@a:7,b:7/d");
-        assert_eq!(
-            settings("host=a,/s,c port=7,,9 user=u dbname=d").describe(),
-            "u@a:7,/s/.s.PGSQL.5432,c:9/d"
-        );
-        let named = settings("host=a hostaddr=10.0.0.1 user=u dbname=d");
-        assert_eq!(named.hosts[0].address, Some("10.0.0.1".parse().unwrap()));
-        assert_eq!(named.describe(), "u@a:5432/d");
-        assert_eq!(
-            settings("hostaddr=10.0.0.1 user=u dbname=d").describe(),
-            "u@10.0.0.1:5432/d"
-        );
-        assert!(refusal("host=a,b port=1,2,3").contains("3 ports for 2 hosts"));
-        assert!(refusal("host=a,b hostaddr=10.0.0.1").contains("as many"));
-        assert!(refusal("host=a port=0").contains("65535"));
-        assert!(refusal("host=a hostaddr=b").contains("numeric"));
-    }
-
-    #[test]
     fn server_settings_follow_the_options() {
         let settings = settings("postgres://u@h/d?options=-c%20jit%3Doff&statement_timeout=5000&search_path=a,%20b");
         assert_eq!(
@@ -532,11 +399,12 @@ mod tests {
         let settings = settings(
             "postgres://u@h/d?connect_timeout=0&keepalives=0&tcp_user_timeout=1500&target_session_attrs=read-write\
              &channel_binding=require&sslmode=require&sslnegotiation=direct&load_balance_hosts=random&pgbouncer=true\
-             &client_encoding=utf-8&schema=public",
+             &client_encoding=utf-8&schema=public&query_timeout=2500",
         );
         assert_eq!(settings.connect_timeout, None);
         assert_eq!(settings.keepalive, None);
         assert_eq!(settings.tcp_user_timeout, Some(Duration::from_millis(1500)));
+        assert_eq!(settings.query_timeout, Some(Duration::from_millis(2500)));
         assert_eq!(settings.session, SessionAttrs::ReadWrite);
         assert_eq!(settings.channel_binding, ChannelBinding::Require);
         assert_eq!(settings.negotiation, SslNegotiation::Direct);

@@ -1,12 +1,15 @@
 //! The pool, its statements and transactions.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use strawboss::postgres::{Class, Executor, PoolStatus, Pooler, Settings};
 use tokio_postgres::types::Type;
 
-use super::{Database, backend, database, row, undetected};
+use super::{Database, backend, database, row, undetected, with};
+use crate::support::proxy::{Mode, Proxy};
 use crate::support::server::{connect, server};
+use crate::support::wait::PATIENCE;
 use crate::support::wait_for;
 
 /// A table of one's own, gone with the connection that made it.
@@ -228,4 +231,32 @@ async fn waiting_callers_are_served_in_turn() {
         .await
         .expect("it does not panic")
         .expect("it gets the connection");
+}
+
+#[tokio::test]
+async fn an_answer_is_waited_for_no_longer_than_the_settings_say() {
+    let proxy = Proxy::before(&server().url).await;
+    let settings = Settings::parse(&with(&proxy.url(&server().url), "query_timeout=200")).expect("understood");
+    let database = Database::new(&settings.with_pool_size(1)).expect("usable");
+    let client = database.client().await.expect("there is room");
+    let before = backend(&client).await;
+    proxy.set(Mode::Stall);
+    let error = client.query("select 1", &[]).await.expect_err("nothing comes back");
+    assert_eq!(error.class(), Class::Connection, "{error}");
+    proxy.set(Mode::Pass);
+    drop(client);
+    let client = database.client().await.expect("another one is opened");
+    assert_ne!(backend(&client).await, before);
+}
+
+#[tokio::test]
+async fn a_statement_nobody_waits_for_holds_up_nobody() {
+    let database = small(1);
+    let client = database.client().await.expect("there is room");
+    let slow = client.query("select pg_sleep(60)", &[]);
+    assert!(tokio::time::timeout(Duration::from_millis(50), slow).await.is_err());
+    drop(client);
+    let client = database.client().await.expect("another one is opened");
+    let answer = tokio::time::timeout(PATIENCE, client.query("select 1", &[])).await;
+    answer.expect("it comes at once").expect("it runs");
 }

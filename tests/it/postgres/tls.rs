@@ -333,3 +333,19 @@ fn serial(mut params: rcgen::CertificateParams, number: u64) -> rcgen::Certifica
     params.serial_number = Some(number.into());
     params
 }
+
+#[tokio::test]
+async fn tls_without_asking_first_is_spoken_with_servers_that_know_it() {
+    let world = world().await;
+    let superuser = connect(&world.server.superuser()).await.expect("the server is there");
+    let knows: bool = row(
+        &superuser,
+        "select current_setting('server_version_num')::int >= 170000",
+    )
+    .await
+    .get(0);
+    let answer = world
+        .wire("trusted", "127.0.0.1", "sslmode=require&sslnegotiation=direct")
+        .await;
+    assert_eq!(answer == "TLSv1.3", knows, "{answer}");
+}
