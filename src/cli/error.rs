@@ -31,8 +31,8 @@ pub enum Error {
     Refused {
         /// What is not there.
         what: String,
-        /// What to do.
-        next: String,
+        /// What to do, unless that is said already.
+        next: Option<String>,
     },
     /// The arguments make no sense together.
     #[error("{0}")]
@@ -62,9 +62,9 @@ impl Error {
                 }
             },
             Error::NoPgBoss { .. } => {
-                "name another schema with --schema, or let the Node app start once, which creates it"
+                "name another schema with --schema, create it with `strawboss schema install`, or let the Node app start once"
             }
-            Error::Refused { next, .. } => next,
+            Error::Refused { next, .. } => return next.clone(),
             Error::Usage(_) => "see --help",
             Error::Output(_) => return None,
         };
