@@ -50,8 +50,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Check),
+    Send(Box<send::Send>),
     Queues(queues::Queues),
     Jobs(jobs::Jobs),
+    Schema(schema::Schema),
+    Bench(bench::Bench),
     Config(config::Config),
     Completions(Completions),
 }
@@ -81,8 +84,11 @@ pub async fn run(cli: Cli) -> ExitCode {
     let mut page = Page::standard();
     let ended = match cli.command {
         Command::Check(check) => check.run(&mut page).await,
+        Command::Send(send) => send.run(&mut page).await,
         Command::Queues(queues) => queues.run(&mut page).await,
         Command::Jobs(jobs) => jobs.run(&mut page).await,
+        Command::Schema(schema) => schema.run(&mut page).await,
+        Command::Bench(bench) => bench.run(&mut page).await,
         Command::Config(config) => config.run(&mut page),
         Command::Completions(Completions { shell }) => {
             // It panics where it cannot write, which a pipe that was closed would make it do.

@@ -1,21 +1,24 @@
 //! `strawboss bench drain|send|latency|idle`
 
-use clap::{Args, Subcommand};
+use std::time::Duration;
 
-use super::options::DatabaseOptions;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::options::{DatabaseOptions, Opened};
+use super::{Done, Error, Page};
+use crate::bench;
+use crate::config::Config;
 
 /// Load a queue and measure; each prints one JSON line on standard output.
 #[derive(Debug, Args)]
 pub struct Bench {
     #[command(subcommand)]
-    #[allow(missing_docs, reason = "shown as commands of their own")]
-    pub command: Command,
+    command: Command,
 }
 
-/// What to measure.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "said at each one's arguments")]
-pub enum Command {
+enum Command {
     Drain(Drain),
     Send(Send),
     Latency(Latency),
@@ -27,43 +30,41 @@ pub enum Command {
 /// Prints {jobs, seconds, jobs_per_s, cpu_s, rss_mb}.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  strawboss bench drain --jobs 50000 --batch-size 500 --concurrency 1000")]
-pub struct Drain {
+struct Drain {
     /// How many jobs
-    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub jobs: u32,
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = count)]
+    jobs: usize,
     /// The most jobs taken by one claim; as `run` would have it where not said
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub batch_size: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = count)]
+    batch_size: Option<usize>,
     /// Jobs in flight; as `run` would have it where not said
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub concurrency: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = count)]
+    concurrency: Option<usize>,
     /// The queue to fill and drain; created if it is not there
     #[arg(long, default_value = "strawboss-bench")]
-    pub queue: String,
+    queue: String,
     #[command(flatten)]
-    #[allow(missing_docs, reason = "shown as a heading of its own")]
-    pub database: DatabaseOptions,
+    database: DatabaseOptions,
 }
 
 /// Time how fast jobs are sent.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  strawboss bench send --jobs 100000 --bulk 1000 --concurrency 4")]
-pub struct Send {
+struct Send {
     /// How many jobs
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub jobs: u32,
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = count)]
+    jobs: usize,
     /// How many senders at once
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
-    pub concurrency: u32,
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = count)]
+    concurrency: usize,
     /// Jobs per statement; 1 sends each by itself
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub bulk: u32,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
+    bulk: usize,
     /// The queue to fill; created if it is not there
     #[arg(long, default_value = "strawboss-bench")]
-    pub queue: String,
+    queue: String,
     #[command(flatten)]
-    #[allow(missing_docs, reason = "shown as a heading of its own")]
-    pub database: DatabaseOptions,
+    database: DatabaseOptions,
 }
 
 /// Time what passes between a send and the start of the job's run, on a worker that is idle.
@@ -71,22 +72,21 @@ pub struct Send {
 /// Prints {count, p50_ms, p95_ms, p99_ms, max_ms}.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  strawboss bench latency --count 200 --gap-ms 20 --notify")]
-pub struct Latency {
+struct Latency {
     /// How many jobs
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
-    pub count: u32,
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = count)]
+    count: usize,
     /// What passes between two sends, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 20)]
-    pub gap_ms: u64,
+    gap_ms: u64,
     /// On a queue that notifies; else the poll interval is what is measured
     #[arg(long)]
-    pub notify: bool,
+    notify: bool,
     /// The queue to use; created if it is not there
     #[arg(long, default_value = "strawboss-bench-latency")]
-    pub queue: String,
+    queue: String,
     #[command(flatten)]
-    #[allow(missing_docs, reason = "shown as a heading of its own")]
-    pub database: DatabaseOptions,
+    database: DatabaseOptions,
 }
 
 /// Measure what a worker costs that has nothing to do.
@@ -94,16 +94,92 @@ pub struct Latency {
 /// Prints {queues, xact_per_s, cpu_pct, rss_mb}.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  strawboss bench idle --queues 50 --seconds 30")]
-pub struct Idle {
+struct Idle {
     /// How many queues are served
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-    pub queues: u32,
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = count)]
+    queues: usize,
     /// For how long
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
-    pub seconds: u64,
+    seconds: u64,
     #[command(flatten)]
-    #[allow(missing_docs, reason = "shown as a heading of its own")]
-    pub database: DatabaseOptions,
+    database: DatabaseOptions,
+}
+
+/// Reads a number of things to do, at least one.
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(count) => Ok(count),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+impl Bench {
+    pub(super) async fn run(self, page: &mut Page) -> Result<Done, Error> {
+        let database = match &self.command {
+            Command::Drain(drain) => &drain.database,
+            Command::Send(send) => &send.database,
+            Command::Latency(latency) => &latency.database,
+            Command::Idle(idle) => &idle.database,
+        };
+        // Only where the database is: with the rest at its defaults, figures of two machines can be compared.
+        let Opened { config, place, .. } = database.open(1)?;
+        let figures = self.command.measure(&config).await.map_err(|error| match error {
+            bench::Error::Database(source) => super::options::refused(&place, source),
+            error => Error::Refused {
+                what: error.to_string(),
+                next: None,
+            },
+        })?;
+        page.line(&figures)?;
+        Ok(Done::Well)
+    }
+}
+
+impl Command {
+    /// The figures as one line of JSON.
+    async fn measure(self, config: &Config) -> Result<String, bench::Error> {
+        Ok(match self {
+            Command::Drain(drain) => {
+                let drain = bench::Drain {
+                    jobs: drain.jobs,
+                    batch_size: drain.batch_size,
+                    concurrency: drain.concurrency,
+                    queue: drain.queue,
+                };
+                json(&drain.run(config).await?)
+            }
+            Command::Send(send) => {
+                let send = bench::Send {
+                    jobs: send.jobs,
+                    concurrency: send.concurrency,
+                    bulk: send.bulk,
+                    queue: send.queue,
+                };
+                json(&send.run(config).await?)
+            }
+            Command::Latency(latency) => {
+                let latency = bench::Latency {
+                    count: latency.count,
+                    gap: Duration::from_millis(latency.gap_ms),
+                    notify: latency.notify,
+                    queue: latency.queue,
+                };
+                json(&latency.run(config).await?)
+            }
+            Command::Idle(idle) => {
+                let idle = bench::Idle {
+                    queues: idle.queues,
+                    seconds: idle.seconds,
+                };
+                json(&idle.run(config).await?)
+            }
+        })
+    }
+}
+
+fn json(figures: &impl Serialize) -> String {
+    serde_json::to_string(figures).expect("figures are numbers with names")
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Why a command failed, and what to do next.
 
+use tokio_postgres::error::SqlState;
+
 use crate::config::Refused;
-use crate::postgres::{self, Class};
+use crate::postgres;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +33,8 @@ pub enum Error {
     Refused {
         /// What is not there.
         what: String,
-        /// What to do.
-        next: String,
+        /// What to do, unless that is said already.
+        next: Option<String>,
     },
     /// The arguments make no sense together.
     #[error("{0}")]
@@ -49,12 +51,12 @@ impl Error {
             Error::Config(_) => {
                 "`strawboss check` shows where each value comes from, `strawboss config example` a complete file"
             }
-            Error::Database { source, .. } => match source.code().map(|state| &state.code()[..2]) {
-                Some("28") => "check the user and the password in --database-url, DATABASE_URL or [database] url",
-                Some("3D") => "check the database's name in --database-url, DATABASE_URL or [database] url",
-                Some("42") if source.class() == Class::Permanent => {
-                    "`strawboss check` lists the privileges that the role lacks"
+            Error::Database { source, .. } => match source.code().map(SqlState::code) {
+                Some("28000" | "28P01") => {
+                    "check the user and the password in --database-url, DATABASE_URL or [database] url"
                 }
+                Some("3D000") => "check the database's name in --database-url, DATABASE_URL or [database] url",
+                Some("42501") => "`strawboss check` lists the privileges that the role lacks",
                 Some(_) => return None,
                 None => {
                     "is PostgreSQL up, and is this its address? --database-url, DATABASE_URL and [database] url say \
@@ -62,9 +64,9 @@ impl Error {
                 }
             },
             Error::NoPgBoss { .. } => {
-                "name another schema with --schema, or let the Node app start once, which creates it"
+                "name another schema with --schema, create it with `strawboss schema install`, or let the Node app start once"
             }
-            Error::Refused { next, .. } => next,
+            Error::Refused { next, .. } => return next.clone(),
             Error::Usage(_) => "see --help",
             Error::Output(_) => return None,
         };

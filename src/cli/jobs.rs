@@ -80,7 +80,7 @@ fn state_parser() -> impl TypedValueParser<Value = State> {
 }
 
 /// Reads a JSON text, which is passed on as it is.
-pub(super) fn json(text: &str) -> Result<RawJson, String> {
+fn json(text: &str) -> Result<RawJson, String> {
     serde_json::from_str(text).map_err(|error| format!("this is no JSON: {error}"))
 }
 
@@ -133,10 +133,10 @@ impl Show {
         let Some(row) = row else {
             return Err(Error::Refused {
                 what: format!("there is no job {} in queue {:?}", self.id, self.queue),
-                next: format!(
+                next: Some(format!(
                     "`strawboss jobs list {}` shows those that are there; finished jobs are deleted in time",
                     self.queue
-                ),
+                )),
             });
         };
         if self.json {

@@ -1,12 +1,14 @@
 //! Options that many commands share, and the connection they lead to.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::Error;
 use crate::config::{self, Config, Period, Report, Request, shown_url};
 use crate::dialect::{Dialect, OLDEST};
+use crate::enqueue;
 use crate::postgres::{self, Class, Client, Database, Settings};
 
 /// Where the database is.
@@ -25,6 +27,16 @@ pub struct DatabaseOptions {
     pub schema: Option<String>,
 }
 
+/// A database that nobody has asked anything yet.
+pub struct Opened {
+    /// The pool.
+    pub database: Database,
+    /// The configuration: its section `[database]`, and defaults for the rest.
+    pub config: Config,
+    /// Where the database is, fit to be shown.
+    pub place: String,
+}
+
 /// A database and the pg-boss in it.
 pub struct Connection {
     /// The connection.
@@ -38,10 +50,35 @@ pub struct Connection {
 impl Connection {
     /// The error of a command whose question the database refused.
     pub fn refused(&self, source: postgres::Error) -> Error {
-        Error::Database {
-            place: self.place.clone(),
-            source,
+        refused(&self.place, source)
+    }
+}
+
+impl Connection {
+    /// The error of a job or a queue that was not taken.
+    pub(super) fn not_taken(&self, error: enqueue::Error) -> Error {
+        let next = match &error {
+            enqueue::Error::UnknownQueue(queue) => Some(format!(
+                "`strawboss queues create {queue}` creates it, `strawboss queues list` shows those that are there"
+            )),
+            enqueue::Error::UnknownDeadLetter(queue) => Some(format!("`strawboss queues create {queue}` creates it")),
+            _ => None,
+        };
+        match error {
+            enqueue::Error::Database(source) => self.refused(source),
+            error => Error::Refused {
+                what: error.to_string(),
+                next,
+            },
         }
+    }
+}
+
+/// The error of a database that refused.
+pub(super) fn refused(place: &str, source: postgres::Error) -> Error {
+    Error::Database {
+        place: place.to_owned(),
+        source,
     }
 }
 
@@ -59,39 +96,53 @@ impl DatabaseOptions {
         Ok(self.read().into_config()?)
     }
 
-    /// Connects to the database, which is all that most commands need of the configuration.
+    /// Reads the section `[database]`, which is all that most commands need, and makes a pool of `connections`. No
+    /// connection is opened yet.
     ///
     /// # Errors
-    /// Where there is no database, or no pg-boss in it that is spoken.
-    pub async fn connect(&self) -> Result<Connection, Error> {
+    /// Where the section is not in order.
+    pub fn open(&self, connections: usize) -> Result<Opened, Error> {
         let request = Request {
             database_only: true,
             ..self.request()
         };
-        let config = config::read(&request).into_config()?.database;
-        let place = place(&config.url);
-        let refused = |source| Error::Database {
-            place: place.clone(),
-            source,
-        };
-        let settings = Settings::parse(&config.url).map_err(refused)?.with_pool_size(2);
-        let database = Database::new(&settings).map_err(refused)?;
-        let client = database.client().await.map_err(refused)?;
-        match Dialect::read(&client, &config.schema).await {
+        let config = config::read(&request).into_config()?;
+        let place = place(&config.database.url);
+        let database = Settings::parse(&config.database.url)
+            .and_then(|settings| Database::new(&settings.with_pool_size(connections)))
+            .map_err(|source| refused(&place, source))?;
+        Ok(Opened {
+            database,
+            config,
+            place,
+        })
+    }
+
+    /// Connects to the database and reads which pg-boss is there.
+    ///
+    /// # Errors
+    /// Where there is no database, or no pg-boss in it that is spoken.
+    pub async fn connect(&self) -> Result<Connection, Error> {
+        let Opened {
+            database,
+            config,
+            place,
+        } = self.open(1)?;
+        let schema = config.database.schema;
+        let client = database.client().await.map_err(|source| refused(&place, source))?;
+        match Dialect::read(&client, &schema).await {
             Ok(dialect) if dialect.version() < OLDEST => Err(Error::Refused {
                 what: format!(
-                    "the pg-boss schema {:?} has version {}, which is not spoken",
-                    config.schema,
+                    "the pg-boss schema {schema:?} has version {}, which is not spoken",
                     dialect.version()
                 ),
-                next: format!("upgrade the Node app to pg-boss 10.1.5 (version {OLDEST}) or later"),
+                next: Some(format!(
+                    "upgrade the Node app to pg-boss 10.1.5 (version {OLDEST}) or later"
+                )),
             }),
             Ok(dialect) => Ok(Connection { client, dialect, place }),
-            Err(error) if error.class() == Class::Schema => Err(Error::NoPgBoss {
-                schema: config.schema,
-                place,
-            }),
-            Err(error) => Err(refused(error)),
+            Err(error) if error.class() == Class::Schema => Err(Error::NoPgBoss { schema, place }),
+            Err(error) => Err(refused(&place, error)),
         }
     }
 
@@ -113,19 +164,12 @@ pub(super) fn place(url: &str) -> String {
     }
 }
 
-/// Reads a number of seconds: bare, as pg-boss counts them, or with a unit (`90`, `90s`, `15m`, `1d`).
-pub(super) fn seconds(text: &str) -> Result<i32, String> {
-    let seconds = match text.parse::<u64>() {
-        Ok(seconds) => seconds,
-        Err(_) => {
-            let Period(period) = text.parse()?;
-            if period.subsec_nanos() != 0 {
-                return Err("whole seconds only".to_owned());
-            }
-            period.as_secs()
-        }
-    };
-    i32::try_from(seconds).map_err(|_| "too long".to_owned())
+/// Reads a time: bare seconds, as pg-boss counts, or with a unit (`90`, `90s`, `15m`, `1d`).
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => text.parse().map(|Period(period)| period),
+    }
 }
 
 #[cfg(test)]
@@ -133,12 +177,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_are_bare_or_with_a_unit() {
-        assert_eq!(seconds("90"), Ok(90));
-        assert_eq!(seconds("15m"), Ok(900));
-        assert_eq!(seconds("0"), Ok(0));
-        for text in ["-1", "1500ms", "1.5", "soon", "99999999999"] {
-            assert!(seconds(text).is_err(), "{text}");
+    fn times_are_seconds_or_have_a_unit() {
+        assert_eq!(time("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("15m"), Ok(Duration::from_secs(900)));
+        assert_eq!(time("0"), Ok(Duration::ZERO));
+        for text in ["-1", "1.5", "soon", ""] {
+            assert!(time(text).is_err(), "{text}");
         }
     }
 }

@@ -1,15 +1,17 @@
 //! `strawboss queues list|show|create`
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
-use super::options::{DatabaseOptions, seconds};
+use super::options::{DatabaseOptions, time};
 use super::page::Align;
 use super::{Done, Error, Page};
-use crate::config::EnsureConfig;
+use crate::enqueue::{Creation, QueueOptions, create_queue};
 use crate::inspect::{Counts, QueueRow, queues};
-use crate::queue::Policy;
+use crate::queue::{Policy, QueueName};
 
-/// List the queues, or show one.
+/// List the queues, show one, or create one.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Queues {
@@ -23,6 +25,7 @@ pub struct Queues {
 enum Command {
     List(List),
     Show(Show),
+    Create(Box<Create>),
 }
 
 /// List the queues with how many jobs are in which state.
@@ -60,71 +63,82 @@ struct Show {
     strawboss queues create email-dead\n  \
     strawboss queues create email --retry-limit 5 --retry-backoff --dead-letter email-dead --notify\n\n\
     Times are seconds, or have a unit: 90, 90s, 15m, 1d.")]
-pub struct Create {
+struct Create {
     /// Its name: letters, digits, `_`, `.`, `-` and `/`
-    pub queue: String,
+    queue: String,
     /// How many jobs may exist or run at once: standard, short, singleton, stately, exclusive, key_strict_fifo
     #[arg(long, value_parser = str::parse::<Policy>)]
-    pub policy: Option<Policy>,
+    policy: Option<Policy>,
     /// Keep the jobs in a table of their own
     #[arg(long)]
-    pub partition: bool,
+    partition: bool,
     /// The queue for jobs that failed for good
     #[arg(long, value_name = "QUEUE")]
-    pub dead_letter: Option<String>,
+    dead_letter: Option<String>,
     /// Backlog above which a supervisor warns
-    #[arg(long, value_name = "JOBS", value_parser = clap::value_parser!(i32).range(0..))]
-    pub warning_queue_size: Option<i32>,
+    #[arg(long, value_name = "JOBS")]
+    warning_queue_size: Option<u32>,
     /// Retries after the first attempt
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
-    pub retry_limit: Option<i32>,
+    #[arg(long, value_name = "N")]
+    retry_limit: Option<u32>,
     /// What passes before a retry
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub retry_delay: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    retry_delay: Option<Duration>,
     /// Let the delay grow from retry to retry
     #[arg(long)]
-    pub retry_backoff: bool,
+    retry_backoff: bool,
     /// The most the delay grows to
-    #[arg(long, value_name = "TIME", value_parser = seconds, requires = "retry_backoff")]
-    pub retry_delay_max: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "retry_backoff")]
+    retry_delay_max: Option<Duration>,
     /// What one attempt may take
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub expire: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    expire: Option<Duration>,
     /// How long a job may wait before it is deleted unrun
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub retention: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    retention: Option<Duration>,
     /// How long a finished job is kept; 0 keeps it for ever
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub delete_after: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    delete_after: Option<Duration>,
     /// The heartbeat of its jobs, at least 10 s
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub heartbeat: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    heartbeat: Option<Duration>,
     /// Let inserts wake listening workers
     #[arg(long)]
-    pub notify: bool,
+    notify: bool,
     #[command(flatten)]
-    #[allow(missing_docs, reason = "shown as a heading of its own")]
-    pub database: DatabaseOptions,
+    database: DatabaseOptions,
 }
 
 impl Create {
-    /// The options as the configuration's `ensure` has them.
-    pub fn options(&self) -> EnsureConfig {
-        EnsureConfig {
-            policy: self.policy,
-            partition: self.partition.then_some(true),
-            dead_letter: self.dead_letter.clone(),
-            warning_queue_size: self.warning_queue_size,
+    fn options(&self) -> QueueOptions {
+        QueueOptions {
+            policy: self.policy.unwrap_or_default(),
             retry_limit: self.retry_limit,
             retry_delay: self.retry_delay,
             retry_backoff: self.retry_backoff.then_some(true),
             retry_delay_max: self.retry_delay_max,
-            expire_in_seconds: self.expire,
-            retention_seconds: self.retention,
-            delete_after_seconds: self.delete_after,
-            heartbeat_seconds: self.heartbeat,
-            notify: self.notify.then_some(true),
+            expire: self.expire,
+            retention: self.retention,
+            delete_after: self.delete_after,
+            dead_letter: self.dead_letter.as_deref().map(QueueName::from),
+            partition: self.partition,
+            heartbeat: self.heartbeat,
+            notify: self.notify,
+            warning_queue_size: self.warning_queue_size,
         }
+    }
+
+    async fn run(self, page: &mut Page) -> Result<Done, Error> {
+        let connection = self.database.connect().await?;
+        let name = QueueName::from(self.queue.as_str());
+        let creation = create_queue(&connection.client, &connection.dialect, &name, &self.options())
+            .await
+            .map_err(|error| connection.not_taken(error))?;
+        match creation {
+            Creation::Created => page.line(&format!("created {name}"))?,
+            Creation::Existed => page.line(&format!("{name} is there already and was left as it is"))?,
+        }
+        Ok(Done::Well)
     }
 }
 
@@ -134,6 +148,7 @@ impl Queues {
             None => self.list.run(page).await,
             Some(Command::List(list)) => list.run(page).await,
             Some(Command::Show(show)) => show.run(page).await,
+            Some(Command::Create(create)) => create.run(page).await,
         }
     }
 }
@@ -178,7 +193,7 @@ impl Show {
         let Some(row) = rows.first() else {
             return Err(Error::Refused {
                 what: format!("there is no queue {:?}", only[0]),
-                next: "`strawboss queues list` shows those that are there".to_owned(),
+                next: Some("`strawboss queues list` shows those that are there".to_owned()),
             });
         };
         if self.json {

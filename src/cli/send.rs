@@ -1,9 +1,19 @@
 //! `strawboss send`
 
+use std::time::Duration;
+
 use clap::Args;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use uuid::Uuid;
 
-use super::options::{DatabaseOptions, seconds};
+use super::options::{Connection, DatabaseOptions, time};
+use super::{Done, Error, Page};
+use crate::enqueue::{self, JobInsert, SendOptions, StartAfter};
+use crate::job::{Group, RawJson};
+use crate::queue::QueueName;
+
+/// The most lines that go into one statement.
+const BULK: usize = 5_000;
 
 /// Send one job and print its id; with `-`, one job per JSON line of standard input, in bulk.
 #[derive(Debug, Args)]
@@ -15,64 +25,177 @@ use super::options::{DatabaseOptions, seconds};
     What is not said is as the queue has it. Times are seconds, or have a unit: 90, 90s, 15m, 1d.")]
 pub struct Send {
     /// The queue's name
-    pub queue: String,
+    queue: String,
     /// The payload as JSON; `-` reads one payload per line from standard input; none sends a job without data
     #[arg(value_name = "JSON|-")]
-    pub data: Option<String>,
+    data: Option<String>,
     /// The job's id instead of a random one; a job of that id that is there already is left as it is
     #[arg(long, value_name = "UUID")]
-    pub id: Option<Uuid>,
+    id: Option<Uuid>,
     /// Higher runs first
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub priority: Option<i32>,
+    priority: Option<i32>,
     /// Not before: seconds from now, an interval ('10 minutes'), or a time (2030-01-01T08:00:00Z)
     #[arg(long, value_name = "WHEN", allow_negative_numbers = true)]
-    pub start_after: Option<String>,
+    start_after: Option<String>,
     /// Retries after the first attempt
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
-    pub retry_limit: Option<i32>,
+    #[arg(long, value_name = "N")]
+    retry_limit: Option<u32>,
     /// What passes before a retry
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub retry_delay: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    retry_delay: Option<Duration>,
     /// Let the delay grow from retry to retry; `--retry-backoff=false` where the queue would
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub retry_backoff: Option<bool>,
+    retry_backoff: Option<bool>,
     /// The most the delay grows to
-    #[arg(long, value_name = "TIME", value_parser = seconds, requires = "retry_backoff")]
-    pub retry_delay_max: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "retry_backoff")]
+    retry_delay_max: Option<Duration>,
     /// What one attempt may take
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub expire: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    expire: Option<Duration>,
     /// How long the job may wait before it is deleted unrun
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub retention: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    retention: Option<Duration>,
     /// How long the job is kept once it is finished; 0 keeps it for ever
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub delete_after: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    delete_after: Option<Duration>,
     /// What the queue's policy and throttle slots tell jobs apart by
     #[arg(long, value_name = "KEY")]
-    pub singleton_key: Option<String>,
+    singleton_key: Option<String>,
     /// One job per slot of this length
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub singleton_seconds: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    singleton_seconds: Option<Duration>,
     /// Where this slot is taken, take the next one
     #[arg(long, requires = "singleton_seconds")]
-    pub singleton_next_slot: bool,
+    singleton_next_slot: bool,
     /// The queue for the job once it has failed for good
     #[arg(long, value_name = "QUEUE")]
-    pub dead_letter: Option<String>,
+    dead_letter: Option<String>,
     /// The group the job counts against
     #[arg(long, value_name = "ID")]
-    pub group: Option<String>,
+    group: Option<String>,
     /// The tier that selects the group's limit
     #[arg(long, value_name = "TIER", requires = "group")]
-    pub group_tier: Option<String>,
+    group_tier: Option<String>,
     /// The job's heartbeat, at least 10 s
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    pub heartbeat: Option<i32>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    heartbeat: Option<Duration>,
     #[command(flatten)]
-    #[allow(missing_docs, reason = "shown as a heading of its own")]
-    pub database: DatabaseOptions,
+    database: DatabaseOptions,
+}
+
+impl Send {
+    fn options(&self) -> SendOptions {
+        SendOptions {
+            id: self.id,
+            priority: self.priority,
+            start_after: self.start_after.clone().map(StartAfter::Text),
+            singleton_key: self.singleton_key.clone(),
+            singleton_seconds: self.singleton_seconds,
+            singleton_next_slot: self.singleton_next_slot,
+            retry_limit: self.retry_limit,
+            retry_delay: self.retry_delay,
+            retry_backoff: self.retry_backoff,
+            retry_delay_max: self.retry_delay_max,
+            expire: self.expire,
+            retention: self.retention,
+            delete_after: self.delete_after,
+            dead_letter: self.dead_letter.clone(),
+            group: self.group.clone().map(|id| Group {
+                id,
+                tier: self.group_tier.clone(),
+            }),
+            heartbeat: self.heartbeat,
+            ..SendOptions::default()
+        }
+    }
+
+    pub(super) async fn run(self, page: &mut Page) -> Result<Done, Error> {
+        let queue = QueueName::from(self.queue.as_str());
+        let options = self.options();
+        if self.data.as_deref() == Some("-") {
+            if self.id.is_some() {
+                return Err(Error::Usage("--id is for one job, and `-` reads many".to_owned()));
+            }
+            let connection = self.database.connect().await?;
+            let input = BufReader::with_capacity(1 << 20, tokio::io::stdin());
+            return bulk(&connection, &queue, &options, input, page).await;
+        }
+        let data = match self.data.as_deref().map(serde_json::from_str::<RawJson>).transpose() {
+            Ok(data) => data,
+            Err(error) => return Err(Error::Usage(format!("the payload is no JSON: {error}"))),
+        };
+        let connection = self.database.connect().await?;
+        let sent = enqueue::send(
+            &connection.client,
+            &connection.dialect,
+            &queue,
+            data.as_deref(),
+            &options,
+        )
+        .await
+        .map_err(|error| connection.not_taken(error))?;
+        match sent {
+            Some(id) => page.line(&id.to_string())?,
+            None => eprintln!("not sent: the queue's policy, a throttle slot or a job of that id has no room for it"),
+        }
+        Ok(Done::Well)
+    }
+}
+
+/// Sends a job per line, as many at once as have come in: a file goes in bulk, a trickle job by job. The ids are printed
+/// as they are sent.
+async fn bulk(
+    connection: &Connection,
+    queue: &QueueName,
+    options: &SendOptions,
+    mut input: BufReader<impl AsyncRead + Unpin>,
+    page: &mut Page,
+) -> Result<Done, Error> {
+    let (mut line, mut read, mut sent) = (String::new(), 0_usize, 0_usize);
+    let mut jobs = Vec::new();
+    // Which line each job of the batch came from, for messages.
+    let mut lines = Vec::new();
+    loop {
+        line.clear();
+        let more = input.read_line(&mut line).await? > 0;
+        read += usize::from(more);
+        if !line.trim().is_empty() {
+            let data: RawJson = serde_json::from_str(line.trim()).map_err(|error| Error::Refused {
+                what: format!("line {read} is no JSON: {error}"),
+                next: Some(format!(
+                    "it and what follows was not sent; {sent} jobs of earlier lines were"
+                )),
+            })?;
+            jobs.push(JobInsert {
+                data: Some(data),
+                options: options.clone(),
+            });
+            lines.push(read);
+        }
+        let waiting = more && jobs.len() < BULK && input.buffer().contains(&b'\n');
+        if !waiting && !jobs.is_empty() {
+            let inserted = enqueue::insert(&connection.client, &connection.dialect, queue, &jobs).await;
+            let ids = inserted.map_err(|error| match error {
+                enqueue::Error::InBatch { index, reason } => Error::Refused {
+                    what: format!("line {}: {reason}", lines.get(index).copied().unwrap_or(read)),
+                    next: Some(format!("{sent} jobs of earlier lines were sent")),
+                },
+                error => connection.not_taken(error),
+            })?;
+            sent += ids.len();
+            for id in ids {
+                page.line(&id.to_string())?;
+            }
+            page.finish()?;
+            jobs.clear();
+            lines.clear();
+        }
+        if !more {
+            eprintln!("{sent} sent");
+            return Ok(Done::Well);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,8 +222,14 @@ mod tests {
         )
         .expect("parsed");
         assert_eq!((send.data.as_deref(), send.priority), (Some("-"), Some(-5)));
-        assert_eq!((send.start_after.as_deref(), send.expire), (Some("-5"), Some(90)));
-        assert_eq!((send.retry_backoff, send.retry_delay_max), (Some(true), Some(300)));
+        assert_eq!(
+            (send.start_after.as_deref(), send.expire),
+            (Some("-5"), Some(Duration::from_secs(90)))
+        );
+        assert_eq!(
+            (send.retry_backoff, send.retry_delay_max),
+            (Some(true), Some(Duration::from_secs(300)))
+        );
         let send = parsed("q --retry-backoff=false").expect("parsed");
         assert_eq!(send.retry_backoff, Some(false));
     }

@@ -1,5 +1,6 @@
 //! Integration tests.
 
+mod cli;
 mod cluster;
 mod enqueue;
 mod handler;

@@ -27,7 +27,6 @@ fn config(schema: &Schema, queues: &[&str]) -> Config {
             pooler: strawboss::config::Pooler::Auto,
             schema: schema.name.clone(),
             pool_size: 5,
-            ..DatabaseConfig::default()
         },
         worker: WorkerConfig {
             concurrency: 20,
