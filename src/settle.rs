@@ -1,6 +1,7 @@
 //! The verdict is written: grouped, fenced, and again if the database was away.
 
 mod jsonb;
+mod lane;
 mod output;
 mod settler;
 mod write;

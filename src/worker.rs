@@ -5,18 +5,19 @@ mod runs;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::claim::{CLAIM, Consumer, Demand, Listener, Scout, Served, Slots, Terms, Watched};
 use crate::config::{Config, QueueConfig};
 use crate::dialect::{Needed, Watch, Watcher};
 use crate::enqueue::{QueueOptions, ensure};
 use crate::handler::{self, Handler};
+use crate::job::Outcome;
 use crate::lifecycle::{Lifecycle, Report};
 use crate::observe::{Health, Metrics, Tracer};
 use crate::postgres::{Database, Settings};
@@ -131,6 +132,8 @@ impl Worker {
         let life = Lifecycle::default();
         // The servants that finish what is under way outlive both stops and end by this.
         let over = CancellationToken::new();
+        // Whoever drops this future is done with the worker: nothing of it may go on claiming.
+        let _all = [&life.soft, &life.hard, &over].map(|token| token.clone().drop_guard());
         let schema = &self.config.database.schema;
         let (watcher, watch) = Watcher::new(database.clone(), schema, needed(), self.metrics.clone());
         life.spawn(
@@ -160,13 +163,14 @@ impl Worker {
             tracer.clone(),
             backlog,
         );
-        let settling = life.spawn(
+        life.spawn(
             "settler",
             settler.run(self.health.register("settler", SILENCE), over.clone()),
         );
         let runs = Runs::new(life.clone(), leases.clone(), verdicts, self.metrics.clone(), tracer);
 
-        let served = self.serve(queues, &database, &watch, &life, &runs);
+        let claiming = TaskTracker::new();
+        let served = self.serve(queues, &database, &watch, &life, &claiming, &runs);
         self.show(&database, &watch, &leases, served, &life, &runs);
         if let Some(server) = server {
             tracing::info!(address = %server.address(), "serving /metrics, /healthz, /readyz and /status");
@@ -177,7 +181,7 @@ impl Worker {
         }
 
         stop.await;
-        let report = self.drain(&life, runs, settling, over).await;
+        let report = self.drain(&life, &claiming, runs, &over).await;
         Ok(report)
     }
 
@@ -216,6 +220,7 @@ impl Worker {
         database: &Database,
         watch: &Watch,
         life: &Lifecycle,
+        claiming: &TaskTracker,
         runs: &Runs,
     ) -> Vec<watch::Receiver<Option<Served>>> {
         let process = Arc::new(Semaphore::new(self.config.worker.concurrency));
@@ -261,7 +266,8 @@ impl Worker {
             };
             let runs = runs.clone();
             let dispatch = move |claimed| runs.start(&handler, claimed);
-            life.spawn("consumer", consumer.run(dispatch, pulse, life.soft.clone()));
+            let consuming = consumer.run(dispatch, pulse, life.soft.clone());
+            life.spawn("consumer", claiming.track_future(consuming));
         }
         let listener = Listener {
             database: database.clone(),
@@ -278,6 +284,7 @@ impl Worker {
             let rescuer = Rescuer {
                 database: database.clone(),
                 watch: watch.clone(),
+                leases: runs.leases.clone(),
                 served: rows.clone(),
                 metrics: self.metrics.clone(),
             };
@@ -367,9 +374,9 @@ impl Worker {
                 .filter_map(|served| served.borrow().as_ref().map(|served| served.queue.name.to_string()))
                 .collect()
         });
-        let (tasks, in_flight) = (life.clone(), runs.counter());
+        let (tasks, in_flight) = (life.clone(), runs.counters());
         self.health.provide("tasks", move || json!(tasks.running()));
-        self.health.provide("in_flight", move || json!(*in_flight.borrow()));
+        self.health.provide("in_flight", move || json!(in_flight.in_flight()));
         let (pool, held) = (database.clone(), leases.clone());
         self.metrics.before_scrape(move |metrics| {
             pool.measure(metrics);
@@ -384,14 +391,14 @@ impl Worker {
     }
 
     /// No new claims; running jobs finish within the grace, the others are handed back; verdicts are written.
-    async fn drain(
-        &self,
-        life: &Lifecycle,
-        runs: Runs,
-        settling: JoinHandle<usize>,
-        over: CancellationToken,
-    ) -> Report {
+    async fn drain(&self, life: &Lifecycle, claiming: &TaskTracker, runs: Runs, over: &CancellationToken) -> Report {
         let grace = self.config.worker.shutdown_grace;
+        let runs = {
+            // Only the consumers keep the settler's channel open from now on.
+            let counters = runs.counters();
+            drop(runs);
+            counters
+        };
         let running = runs.in_flight();
         tracing::info!(
             running,
@@ -399,29 +406,35 @@ impl Worker {
             "stopping: nothing more is claimed, what runs may finish"
         );
         self.health.drain();
+        let before = runs.outcomes();
         life.soft.cancel();
-        let until = Instant::now() + grace;
-        runs.idle(until).await;
-        let left = runs.in_flight();
-        if left > 0 {
-            tracing::warn!(left, "the grace is over; what still runs is cut off and handed back");
+        claiming.close();
+        // A claim that is under way may still bring jobs home, to be handed back.
+        let quiet = || async {
+            claiming.wait().await;
+            runs.idle().await;
+        };
+        if tokio::time::timeout(grace, quiet()).await.is_err() {
+            tracing::warn!(
+                left = runs.in_flight(),
+                "the grace is over; what still runs is cut off and handed back"
+            );
         }
         life.hard.cancel();
-        runs.idle(Instant::now() + FLUSH).await;
-        let outcomes = runs.outcomes();
-        drop(runs);
+        let _ = tokio::time::timeout(FLUSH, quiet()).await;
         over.cancel();
-        let unwritten = tokio::time::timeout(END, settling)
-            .await
-            .ok()
-            .and_then(Result::ok)
-            .unwrap_or_default();
         let hanging = life.ended(END).await;
         self.tracer.shutdown().await;
+        let outcomes = runs.outcomes();
+        let since = |outcome: &str| {
+            let count = |counts: &BTreeMap<&str, u64>| counts.get(outcome).copied().unwrap_or_default();
+            usize::try_from(count(&outcomes) - count(&before)).unwrap_or(usize::MAX)
+        };
+        let released = since(Outcome::Released.as_str());
         Report {
-            drained: running.saturating_sub(left),
-            released: left,
-            unwritten,
+            drained: outcomes.keys().map(|outcome| since(outcome)).sum::<usize>() - released,
+            released,
+            unwritten: runs.unwritten(),
             hanging,
             outcomes,
         }

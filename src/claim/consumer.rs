@@ -1,5 +1,6 @@
 //! Claims for one queue: no more than there are free places, without a pause while batches come back full.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -101,11 +102,6 @@ impl Consumer {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = self.demand.notify.notified() => {}
-                () = tokio::time::sleep(BEAT) => {
-                    pulse.beat();
-                    continue;
-                }
                 changed = self.served.changed() => {
                     if changed.is_err() {
                         return;
@@ -117,25 +113,26 @@ impl Consumer {
                     });
                     continue;
                 }
+                () = self.demand.notify.notified() => {}
+                () = tokio::time::sleep(BEAT) => {
+                    pulse.beat();
+                    continue;
+                }
             }
             let Some((served, text)) = &sql else { continue };
-            if !self.open() {
-                continue;
-            }
-            loop {
-                let slots = tokio::select! {
-                    () = stop.cancelled() => return,
-                    slots = self.slots.take(self.batch_size) => slots,
-                    () = tokio::time::sleep(BEAT) => {
-                        pulse.beat();
-                        continue;
-                    }
+            while self.open() {
+                let Some(slots) = self.places(&pulse, &stop).await else {
+                    return;
                 };
-                pulse.beat();
+                // The wait may have been long, and what was known before it may hold no more.
+                if self.served.has_changed().unwrap_or(true) || !self.open() {
+                    self.demand.notify.notify_one();
+                    break;
+                }
                 let wanted = slots.len();
                 let got = self.claim(served, text, slots, &dispatch, &stop).await;
                 pulse.beat();
-                if got < wanted || stop.is_cancelled() || self.served.has_changed().unwrap_or(true) || !self.open() {
+                if got < wanted || stop.is_cancelled() {
                     break;
                 }
                 self.metrics
@@ -145,6 +142,20 @@ impl Consumer {
                 if wanted < self.batch_size {
                     tokio::time::sleep(GATHER).await;
                 }
+            }
+        }
+    }
+
+    /// Waits for free places, however long that takes, without leaving the line; `None` when it is time to stop.
+    async fn places(&self, pulse: &Pulse, stop: &CancellationToken) -> Option<Vec<Slot>> {
+        let mut slots = pin!(self.slots.take(self.batch_size));
+        loop {
+            pulse.beat();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                slots = &mut slots => return Some(slots),
+                () = tokio::time::sleep(BEAT) => {}
             }
         }
     }

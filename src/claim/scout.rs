@@ -16,12 +16,13 @@ use crate::postgres::{Class, Database, Error, Executor};
 use crate::queue::{Queue, QueueName};
 
 /// How often the rows of the served queues are read again.
-const ROSTER: Duration = Duration::from_secs(60);
+const ROSTER: Duration = Duration::from_secs(10);
 /// The same while one of them does not exist yet.
 const ROSTER_MISSING: Duration = Duration::from_secs(5);
 /// A peek may take at most this share of the time between two peeks.
 const DUTY: u32 = 20;
-
+/// The longest a peek that took long is made up for: it may have waited for a lock or a connection, once.
+const REST: Duration = Duration::from_secs(5);
 /// A poll may come this much early, so that looks that are due at nearly the same time are one.
 const SLACK: Duration = Duration::from_millis(5);
 
@@ -135,7 +136,7 @@ impl Scout {
             };
             pause = match looked.await {
                 Ok(due) => {
-                    let tick = tick.max(started.elapsed() * DUTY);
+                    let tick = tick.max((started.elapsed() * DUTY).min(REST));
                     due.map_or(tick, |due| due.min(tick))
                 }
                 Err(error) => {
@@ -187,7 +188,7 @@ impl Scout {
             let earliest = earliest(dialect, &dialect.qualified(&queue.table), peek.names.len());
             let _ = write!(
                 peek.sql,
-                "SELECT {}, EXTRACT(epoch FROM ({earliest}) - {})::float8",
+                "SELECT {}, EXTRACT(epoch FROM ({earliest}))::float8 - EXTRACT(epoch FROM {})::float8",
                 peek.names.len() - 1,
                 dialect.now()
             );

@@ -70,6 +70,7 @@ pub struct Watcher {
     needed: Vec<Needed>,
     metrics: Metrics,
     sender: watch::Sender<Spoken>,
+    latest: watch::Sender<Option<Arc<Dialect>>>,
     nudge: Arc<Notify>,
 }
 
@@ -77,6 +78,7 @@ pub struct Watcher {
 #[derive(Clone)]
 pub struct Watch {
     receiver: watch::Receiver<Spoken>,
+    latest: watch::Receiver<Option<Arc<Dialect>>>,
     nudge: Arc<Notify>,
 }
 
@@ -89,6 +91,11 @@ impl Watch {
     /// The dialect now, if the schema is spoken.
     pub fn dialect(&self) -> Option<Arc<Dialect>> {
         self.receiver.borrow().dialect().cloned()
+    }
+
+    /// The dialect now, or else the one spoken last: for what is under way, which is finished while nothing is claimed.
+    pub fn latest(&self) -> Option<Arc<Dialect>> {
+        self.latest.borrow().clone()
     }
 
     /// Asks for a look at once: a statement met something undefined.
@@ -118,9 +125,11 @@ impl Watcher {
     /// A watcher of `schema` that wants every statement of `needed` to be preparable.
     pub fn new(database: Database, schema: &str, needed: Vec<Needed>, metrics: Metrics) -> (Watcher, Watch) {
         let (sender, receiver) = watch::channel(Spoken::Unknown("the database has not answered yet".into()));
+        let (newest, latest) = watch::channel(None);
         let nudge = Arc::new(Notify::new());
         let watch = Watch {
             receiver,
+            latest,
             nudge: Arc::clone(&nudge),
         };
         (
@@ -130,6 +139,7 @@ impl Watcher {
                 needed,
                 metrics,
                 sender,
+                latest: newest,
                 nudge,
             },
             watch,
@@ -141,7 +151,11 @@ impl Watcher {
         let mut fingerprint = String::new();
         while !stop.is_cancelled() {
             pulse.beat();
-            let pause = match self.look(&mut fingerprint).await {
+            let looked = tokio::select! {
+                looked = self.look(&mut fingerprint) => looked,
+                () = stop.cancelled() => return,
+            };
+            let pause = match looked {
                 Ok(()) if self.sender.borrow().dialect().is_some() => INTERVAL,
                 Ok(()) => RETRY,
                 Err(error) => {
@@ -254,6 +268,9 @@ impl Watcher {
         };
         self.metrics.schema_version.set(version.into());
         self.metrics.schema_supported.set(i64::from(spoken.dialect().is_some()));
+        if let Some(dialect) = spoken.dialect() {
+            self.latest.send_replace(Some(Arc::clone(dialect)));
+        }
         self.sender.send_if_modified(|known| {
             let same = match (&*known, &spoken) {
                 (Spoken::Yes(old), Spoken::Yes(new)) => old == new,

@@ -1,7 +1,7 @@
 //! Runs a handler once, and turns whatever happens into a verdict.
 
 use std::any::Any;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,25 +34,37 @@ pub async fn attempt(
     trace: opentelemetry::Context,
 ) -> Ended {
     let cancelled = CancellationToken::new();
-    let _guard = cancelled.clone().drop_guard();
     let context = Context {
-        cancelled,
+        cancelled: cancelled.clone(),
         deadline,
         trace,
     };
-    let run = AssertUnwindSafe(async { handler.run(Arc::clone(job), context).await }).catch_unwind();
-    tokio::select! {
+    let begun = catch_unwind(AssertUnwindSafe(|| handler.run(Arc::clone(job), context)));
+    let mut run = match begun {
+        Ok(run) => run,
+        Err(panic) => return Ended::Verdict(Verdict::Fail(panicked(&*panic))),
+    };
+    let ended = tokio::select! {
         biased;
         () = lost.happened() => Ended::Lost(lost.outcome()),
-        result = run => Ended::Verdict(match result {
+        result = AssertUnwindSafe(&mut run).catch_unwind() => Ended::Verdict(match result {
             Ok(Ok(output)) => Verdict::Complete { output: output.and_then(settle::wrap) },
             Ok(Err(error)) => Verdict::Fail(error),
-            Err(panic) => Verdict::Fail(
-            HandlerError::retry(format!("handler panicked: {}", told(&*panic))).named("PanicError")),
+            Err(panic) => Verdict::Fail(panicked(&*panic)),
         }),
         () = tokio::time::sleep_until(deadline.into()) => Ended::Expired(Verdict::Fail(overrun(job.expire))),
         () = hand_back.cancelled() => Ended::Verdict(Verdict::Release),
+    };
+    // First, so that whatever the handler has begun elsewhere knows when its future goes.
+    cancelled.cancel();
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(move || drop(run))) {
+        tracing::warn!(queue = %job.queue, job = %job.attempt.id, panic = told(&*panic), "a handler panicked when it was cut off");
     }
+    ended
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
+    HandlerError::retry(format!("handler panicked: {}", told(panic))).named("PanicError")
 }
 
 fn overrun(expire: Duration) -> HandlerError {

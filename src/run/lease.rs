@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::dialect::{Dialect, Template, Watch};
+use crate::dialect::{Template, Watch};
 use crate::job::{Attempt, Job, Outcome};
 use crate::observe::{Metrics, Pulse};
-use crate::postgres::{Class, Database, Error, Executor};
+use crate::postgres::{Class, Database, Error, Executor, Param};
 use crate::queue::{Queue, QueueName};
 
 /// Renews leases.
@@ -23,20 +23,32 @@ pub const TOUCH: Template = Template(include_str!("touch.sql"));
 const SHARE: u32 = 4;
 /// How often jobs without a lease are looked after, so that a cancelled one is noticed.
 const UNLEASED: Duration = Duration::from_secs(15);
+/// How often a keeper with nothing to do says that it is alive.
+const BEAT: Duration = Duration::from_secs(1);
 /// How soon a renewal that failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The jobs in flight whose rows are to stay ours.
 #[derive(Clone, Default)]
 pub struct Leases {
-    held: Arc<Mutex<HashMap<(QueueName, Uuid), Held>>>,
+    held: Arc<Mutex<Book>>,
     sooner: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Book {
+    entries: HashMap<(QueueName, Uuid), Held>,
+    /// No entry is due before that.
+    next: Option<Instant>,
 }
 
 struct Held {
     attempt: Attempt,
     table: String,
     interval: Duration,
+    /// How long the row is ours without being renewed; `None` where the schema has no heartbeats.
+    lease: Option<Duration>,
+    renewed: Instant,
     due: Instant,
     since: Instant,
     lost: Lost,
@@ -71,33 +83,39 @@ impl Lost {
 }
 
 impl Leases {
-    /// Takes a claimed job into care, until its verdict is written or its row turns out to be no longer ours.
-    pub fn hold(&self, job: &Job, queue: &Queue) -> Lost {
+    /// Takes a job into care that was claimed at `claimed` or soon after, until its verdict is written or its row turns
+    /// out to be no longer ours.
+    pub fn hold(&self, job: &Job, queue: &Queue, claimed: Instant) -> Lost {
         let lost = Lost::default();
-        let interval = job.heartbeat.map_or(UNLEASED, |heartbeat| {
-            Duration::from_secs(u64::try_from(heartbeat.seconds).unwrap_or(1).max(1)) / SHARE
-        });
-        let now = Instant::now();
-        let due = now + interval;
-        let mut held = self.lock();
-        let soonest = held.values().map(|held| held.due).min();
-        let replaced = held.insert(
+        let lease = job
+            .heartbeat
+            .map(|heartbeat| Duration::from_secs(u64::try_from(heartbeat.seconds).unwrap_or(1).max(1)));
+        let interval = lease.map_or(UNLEASED, |lease| lease / SHARE);
+        let due = claimed + interval;
+        let mut book = self.lock();
+        let replaced = book.entries.insert(
             (job.queue.clone(), job.attempt.id),
             Held {
                 attempt: job.attempt,
                 table: queue.table.clone(),
                 interval,
+                lease,
+                renewed: claimed,
                 due,
-                since: now,
+                since: Instant::now(),
                 lost: lost.clone(),
             },
         );
-        drop(held);
+        let sooner = book.next.is_none_or(|next| due < next);
+        if sooner {
+            book.next = Some(due);
+        }
+        drop(book);
         if let Some(replaced) = replaced {
             // The row was taken back from us and has come to us again: the older run has lost it.
             replaced.lost.declare(false);
         }
-        if soonest.is_none_or(|soonest| due < soonest) {
+        if sooner {
             self.sooner.notify_one();
         }
         lost
@@ -105,16 +123,16 @@ impl Leases {
 
     /// Lets go of an attempt whose verdict is written.
     pub fn release(&self, queue: &QueueName, attempt: Attempt) {
-        let mut held = self.lock();
+        let mut book = self.lock();
         let key = (queue.clone(), attempt.id);
-        if held.get(&key).is_some_and(|held| held.attempt == attempt) {
-            held.remove(&key);
+        if book.entries.get(&key).is_some_and(|held| held.attempt == attempt) {
+            book.entries.remove(&key);
         }
     }
 
     /// How many jobs are held.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().entries.len()
     }
 
     /// Whether none is held.
@@ -122,10 +140,17 @@ impl Leases {
         self.len() == 0
     }
 
+    /// Whether a lease has run out before it could be renewed: until it is known whose the row is by now, this process
+    /// must not take anything back, for it would take from itself.
+    pub fn have_lapsed(&self, now: Instant) -> bool {
+        let lapsed = |held: &Held| held.lease.is_some_and(|lease| held.renewed + lease < now);
+        self.lock().entries.values().any(lapsed)
+    }
+
     /// Since when the oldest attempt of each queue has been held.
     pub fn oldest(&self) -> HashMap<QueueName, Instant> {
         let mut oldest = HashMap::new();
-        for ((queue, _), held) in self.lock().iter() {
+        for ((queue, _), held) in &self.lock().entries {
             oldest
                 .entry(queue.clone())
                 .and_modify(|since: &mut Instant| *since = held.since.min(*since))
@@ -134,18 +159,21 @@ impl Leases {
         oldest
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(QueueName, Uuid), Held>> {
+    fn lock(&self) -> MutexGuard<'_, Book> {
         self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// When the first is due.
     fn next(&self) -> Option<Instant> {
-        self.lock().values().map(|held| held.due).min()
+        let mut book = self.lock();
+        book.next = book.entries.values().map(|held| held.due).min();
+        book.next
     }
 
     /// Those due, and, so that one statement serves many, those due soon after, by table.
     fn due(&self, now: Instant) -> HashMap<String, Vec<(QueueName, Attempt)>> {
         let mut due: HashMap<String, Vec<_>> = HashMap::new();
-        for ((queue, _), held) in self.lock().iter() {
+        for ((queue, _), held) in &self.lock().entries {
             if held.due <= now + held.interval / 4 {
                 due.entry(held.table.clone())
                     .or_default()
@@ -155,29 +183,37 @@ impl Leases {
         due
     }
 
-    /// Takes note of what a touch found: (queue, id) of those kept, and of those a user cancelled; the others moved on.
-    fn renewed(&self, asked: &[(QueueName, Attempt)], touched: &Touched, now: Instant) {
-        let mut held = self.lock();
+    /// Takes note of what a touch found that was begun at `begun`.
+    fn renewed(&self, asked: &[(QueueName, Attempt)], found: &Found, begun: Instant) {
+        let mut book = self.lock();
         for (queue, attempt) in asked {
             let key = (queue.clone(), attempt.id);
-            let Some(entry) = held.get_mut(&key).filter(|held| held.attempt == *attempt) else {
+            let Some(entry) = book.entries.get_mut(&key).filter(|held| held.attempt == *attempt) else {
                 continue;
             };
             let row = (queue.to_string(), attempt.id);
-            if touched.kept.contains(&row) {
-                entry.due = now + entry.interval;
+            if found.kept.contains(&row) {
+                entry.renewed = begun;
+                entry.due = begun + entry.interval;
+            } else if found.busy.contains(&row) {
+                entry.due = begun + RETRY;
             } else {
-                entry.lost.declare(touched.cancelled.contains(&row));
-                held.remove(&key);
+                entry.lost.declare(found.cancelled.contains(&row));
+                book.entries.remove(&key);
             }
         }
     }
 
-    fn postpone(&self, asked: &[(QueueName, Attempt)], until: Instant) {
-        let mut held = self.lock();
+    /// Has those tried again later that could not be asked about; `gone`: in the parent of all job tables, their own
+    /// being gone.
+    fn postpone(&self, asked: &[(QueueName, Attempt)], until: Instant, gone: bool) {
+        let mut book = self.lock();
         for (queue, attempt) in asked {
-            if let Some(entry) = held.get_mut(&(queue.clone(), attempt.id)) {
+            if let Some(entry) = book.entries.get_mut(&(queue.clone(), attempt.id)) {
                 entry.due = until;
+                if gone {
+                    "job".clone_into(&mut entry.table);
+                }
             }
         }
     }
@@ -199,29 +235,24 @@ impl Keeper {
     /// Renews until told to stop. Meant for a thread with a runtime of its own.
     pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         loop {
-            let next = self
-                .leases
-                .next()
-                .unwrap_or_else(|| Instant::now() + Duration::from_secs(1));
-            let next = next.min(Instant::now() + Duration::from_secs(1));
+            let beat = Instant::now() + BEAT;
+            let next = self.leases.next().unwrap_or(beat).min(beat);
             tokio::select! {
                 () = tokio::time::sleep_until(next.into()) => {}
                 () = self.leases.sooner.notified() => continue,
                 () = stop.cancelled() => return,
             }
             pulse.beat();
-            let Some(dialect) = self.watch.dialect() else {
-                continue;
-            };
-            let now = Instant::now();
-            if self.leases.next().is_none_or(|next| next > now) {
-                continue;
-            }
-            for (table, asked) in self.leases.due(now) {
-                match self.touch(&dialect, &table, &asked).await {
-                    Ok(touched) => {
-                        self.leases.renewed(&asked, &touched, Instant::now());
-                        for (queue, _) in &touched.kept {
+            for (table, asked) in self.leases.due(Instant::now()) {
+                let begun = Instant::now();
+                let touched = tokio::select! {
+                    touched = self.touch(&table, &asked) => touched,
+                    () = stop.cancelled() => return,
+                };
+                match touched {
+                    Ok(found) => {
+                        self.leases.renewed(&asked, &found, begun);
+                        for (queue, _) in &found.kept {
                             self.metrics.heartbeats.with_label_values(&[queue]).inc();
                         }
                     }
@@ -234,54 +265,63 @@ impl Keeper {
                             self.watch.nudge();
                         }
                         tracing::warn!(%error, jobs = asked.len(), "leases could not be renewed; trying again");
-                        self.leases.postpone(&asked, Instant::now() + RETRY);
+                        let gone = error.code() == Some(&SqlState::UNDEFINED_TABLE);
+                        self.leases.postpone(&asked, Instant::now() + RETRY, gone);
                     }
                 }
             }
         }
     }
 
-    async fn touch(&self, dialect: &Dialect, table: &str, asked: &[(QueueName, Attempt)]) -> Result<Touched, Error> {
+    /// Renews what is still ours, and finds out what became of the rest.
+    async fn touch(&self, table: &str, asked: &[(QueueName, Attempt)]) -> Result<Found, Error> {
+        let dialect = match self.watch.latest() {
+            Some(dialect) => dialect,
+            None => self.watch.clone().spoken().await,
+        };
         let client = self.database.client().await?;
         let names: Vec<&str> = asked.iter().map(|(queue, _)| queue.as_str()).collect();
         let ids: Vec<Uuid> = asked.iter().map(|(_, attempt)| attempt.id).collect();
         let counts: Vec<i32> = asked.iter().map(|(_, attempt)| attempt.retry_count).collect();
-        let sql = TOUCH.render(dialect, table);
-        let rows = client
-            .query(
-                &sql,
-                &[
-                    (&names, Type::TEXT_ARRAY),
-                    (&ids, Type::UUID_ARRAY),
-                    (&counts, Type::INT4_ARRAY),
-                ],
-            )
-            .await?;
-        let kept: HashSet<(String, Uuid)> = rows_of(&rows)?;
-        let cancelled = if kept.len() < asked.len() {
+        let params: [Param<'_>; 3] = [
+            (&names, Type::TEXT_ARRAY),
+            (&ids, Type::UUID_ARRAY),
+            (&counts, Type::INT4_ARRAY),
+        ];
+        let rows = client.query(&TOUCH.render(&dialect, table), &params).await?;
+        let mut found = Found {
+            kept: rows
+                .iter()
+                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                .collect::<Result<_, Error>>()?,
+            ..Found::default()
+        };
+        if found.kept.len() < asked.len() {
             let sql = format!(
-                "SELECT j.name, j.id FROM {} j JOIN unnest($1::text[], $2::uuid[]) AS v(name, id) \
-                 ON j.name = v.name AND j.id = v.id WHERE j.state = 'cancelled'",
+                "SELECT j.name, j.id, j.state = 'cancelled', j.state = 'active' AND j.retry_count = v.retry_count \
+                 FROM {} j JOIN unnest($1::text[], $2::uuid[], $3::int[]) AS v(name, id, retry_count) \
+                 ON j.name = v.name AND j.id = v.id",
                 dialect.qualified(table)
             );
-            rows_of(
-                &client
-                    .query(&sql, &[(&names, Type::TEXT_ARRAY), (&ids, Type::UUID_ARRAY)])
-                    .await?,
-            )?
-        } else {
-            HashSet::new()
-        };
-        Ok(Touched { kept, cancelled })
+            for row in client.query(&sql, &params).await? {
+                let key = (row.try_get(0)?, row.try_get(1)?);
+                if row.try_get(2)? {
+                    found.cancelled.insert(key);
+                } else if row.try_get(3)? {
+                    found.busy.insert(key);
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
-/// What a touch found.
-struct Touched {
+/// What a touch found, by queue and id; what is in none of these is no longer ours, or no longer there.
+#[derive(Default)]
+struct Found {
     kept: HashSet<(String, Uuid)>,
+    /// Still ours, but locked by somebody who may be about to change that.
+    busy: HashSet<(String, Uuid)>,
+    /// Cancelled by a user.
     cancelled: HashSet<(String, Uuid)>,
-}
-
-fn rows_of(rows: &[Row]) -> Result<HashSet<(String, Uuid)>, Error> {
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

@@ -4,10 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use super::write::{Entry, Written, already_completed, operation, write};
+use super::lane::{Answer, GROUP, Lane, Tried};
+use super::write::{Entry, Written, landed, operation, write};
 use crate::dialect::{Dialect, Watch};
 use crate::job::{Job, Outcome, Verdict};
 use crate::observe::{Failure, Metrics, ProcessSpan, Pulse, SettleOp, Tracer};
@@ -15,10 +19,8 @@ use crate::postgres::{Class, Database, Error};
 use crate::queue::Queue;
 use crate::run::Leases;
 
-/// Verdicts written by one statement, at most.
-const GROUP: usize = 1000;
-/// Pauses between tries while the database is away: the first, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How often a settler with nothing to do says that it is alive.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// A verdict and everything that is to happen once it is written.
 pub struct Settlement {
@@ -41,14 +43,21 @@ pub struct Settlement {
 /// Where runs leave their verdicts. Full when the database has been away for long: then runs wait, and so do claims.
 pub type Verdicts = mpsc::Sender<Settlement>;
 
-/// The servant that writes.
+/// The servant that writes. Verdicts of one kind for one table follow each other; those of another kind or table never
+/// wait for them.
 pub struct Settler {
+    writer: Writer,
+    verdicts: mpsc::Receiver<Settlement>,
+    backlog: usize,
+}
+
+/// What a write needs.
+struct Writer {
     database: Database,
     watch: Watch,
     leases: Leases,
     metrics: Metrics,
     tracer: Tracer,
-    verdicts: mpsc::Receiver<Settlement>,
 }
 
 impl Settler {
@@ -62,130 +71,124 @@ impl Settler {
         backlog: usize,
     ) -> (Settler, Verdicts) {
         let (sender, verdicts) = mpsc::channel(backlog);
+        let writer = Writer {
+            database,
+            watch,
+            leases,
+            metrics,
+            tracer,
+        };
         (
             Settler {
-                database,
-                watch,
-                leases,
-                metrics,
-                tracer,
+                writer,
                 verdicts,
+                backlog,
             },
             sender,
         )
     }
 
-    /// Writes until every sender is gone and nothing is left, or `give_up` is cancelled; returns how many verdicts
-    /// were never written. Their jobs run again when their lease or deadline is over.
-    pub async fn run(mut self, pulse: Pulse, give_up: CancellationToken) -> usize {
+    /// Writes until every sender is gone and nothing is left, or `give_up` is cancelled. What is not written by then is
+    /// dropped untold; those jobs run again when their lease or deadline is over.
+    pub async fn run(mut self, pulse: Pulse, give_up: CancellationToken) {
+        let writer = &self.writer;
+        let mut lanes = HashMap::<(String, SettleOp), Lane<Settlement>>::new();
+        let mut under_way = FuturesUnordered::new();
         let mut gathered = Vec::with_capacity(GROUP);
+        let mut open = true;
         loop {
             pulse.beat();
-            let got = tokio::select! {
-                got = self.verdicts.recv_many(&mut gathered, GROUP) => got,
-                () = tokio::time::sleep(Duration::from_secs(1)) => continue,
-                () = give_up.cancelled() => return self.abandon(),
-            };
-            if got == 0 {
-                return 0;
+            lanes.retain(|_, lane| lane.held() > 0);
+            if !open && lanes.is_empty() {
+                return;
             }
-            // Runs that are about to end get a chance to be part of this group.
+            let now = Instant::now();
+            for (key, lane) in &mut lanes {
+                if let Some(group) = lane.next(now) {
+                    let (key, table) = (key.clone(), lane.table(&key.0).to_owned());
+                    under_way.push(async move {
+                        let (group, answer) = writer.attempt(&table, key.1, group).await;
+                        (key, group, answer)
+                    });
+                }
+            }
+            let held: usize = lanes.values().map(Lane::held).sum();
+            let beat = Instant::now() + BEAT;
+            let wake = lanes
+                .values()
+                .filter_map(Lane::ready)
+                .min()
+                .map_or(beat, |ready| ready.min(beat));
+            tokio::select! {
+                got = self.verdicts.recv_many(&mut gathered, GROUP), if open && held < self.backlog => open = got > 0,
+                Some((key, group, answer)) = under_way.next() => {
+                    let lane = lanes.entry(key).or_default();
+                    if let Some(refused) = lane.after(group, answer, Instant::now()) {
+                        writer.forsake(refused);
+                    }
+                }
+                () = tokio::time::sleep_until(wake.into()) => continue,
+                () = give_up.cancelled() => return,
+            }
+            // Runs that are about to end get a chance to be part of the next group.
             tokio::task::yield_now().await;
             while gathered.len() < GROUP
+                && held < self.backlog
                 && let Ok(more) = self.verdicts.try_recv()
             {
                 gathered.push(more);
             }
-            let mut groups: HashMap<(String, SettleOp), Vec<Settlement>> = HashMap::new();
             for settlement in gathered.drain(..) {
                 let key = (settlement.queue.table.clone(), operation(&settlement.verdict));
-                groups.entry(key).or_default().push(settlement);
-            }
-            let writes = groups
-                .into_iter()
-                .map(|((table, operation), group)| self.settle(table, operation, group, &pulse, &give_up));
-            let unwritten: usize = futures_util::future::join_all(writes).await.into_iter().sum();
-            if give_up.is_cancelled() {
-                return unwritten + self.abandon();
+                lanes.entry(key).or_default().add(settlement);
             }
         }
     }
+}
 
-    /// Counts what will not be written any more.
-    fn abandon(&mut self) -> usize {
-        std::iter::from_fn(|| self.verdicts.try_recv().ok()).count()
-    }
-
-    /// Writes one group, for as long as it takes; returns how many were given up because of a stop.
-    async fn settle(
+impl Writer {
+    /// Tries to write a group, once; gives back what was not written, and why.
+    async fn attempt(
         &self,
-        table: String,
+        table: &str,
         operation: SettleOp,
-        group: Vec<Settlement>,
-        pulse: &Pulse,
-        give_up: &CancellationToken,
-    ) -> usize {
-        let mut watch = self.watch.clone();
-        let mut parts = vec![(group, false)];
-        let mut pause = PAUSE.0;
-        let mut answer_lost = false;
-        while let Some((part, cautious)) = parts.pop() {
-            let dialect = tokio::select! {
-                dialect = watch.spoken() => dialect,
-                () = give_up.cancelled() => return part.len() + parts.iter().map(|(part, _)| part.len()).sum::<usize>(),
-            };
-            let error = match self
-                .write(&dialect, &table, operation, &part, cautious, answer_lost)
-                .await
-            {
-                Ok(written) => {
-                    self.conclude(operation, part, written);
-                    pause = PAUSE.0;
-                    continue;
-                }
-                Err(error) => error,
-            };
-            pulse.beat();
-            self.metrics
-                .settle_failures
-                .with_label_values(&[operation.as_str()])
-                .inc();
-            self.metrics
-                .db_errors
-                .with_label_values(&[error.class().as_str()])
-                .inc();
-            if error.is_transient() {
-                answer_lost |= error.class() == Class::Connection;
-                if error.class() == Class::Schema {
-                    self.watch.nudge();
-                }
-                tracing::warn!(%error, op = operation.as_str(), verdicts = part.len(), "verdicts could not be written; trying again");
-                parts.push((part, cautious));
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = give_up.cancelled() => return parts.iter().map(|(part, _)| part.len()).sum(),
-                }
-                pause = (pause * 2).min(PAUSE.1);
-            } else if part.len() > 1 {
-                // One of them is refused: halves find out which.
-                let mut part = part;
-                let rest = part.split_off(part.len() / 2);
-                parts.push((rest, cautious));
-                parts.push((part, cautious));
-            } else if !cautious {
-                parts.push((part, true));
-            } else {
-                for settlement in part {
-                    tracing::error!(
-                        %error, queue = %settlement.job.queue, job = %settlement.job.attempt.id, op = operation.as_str(),
-                        "a verdict was refused by the database; the job runs again when its lease or deadline is over"
-                    );
-                    self.leases.release(&settlement.job.queue, settlement.job.attempt);
-                    (settlement.told)(Outcome::Fenced);
-                }
+        mut group: Vec<Tried<Settlement>>,
+    ) -> (Vec<Tried<Settlement>>, Answer) {
+        let dialect = match self.watch.latest() {
+            Some(dialect) => dialect,
+            None => self.watch.clone().spoken().await,
+        };
+        let error = match self.write(&dialect, table, operation, &group).await {
+            Ok(written) => {
+                self.conclude(operation, group.drain(..).map(|tried| tried.item), written);
+                return (group, Answer::Written);
             }
+            Err(error) => error,
+        };
+        let class = error.class();
+        self.metrics
+            .settle_failures
+            .with_label_values(&[operation.as_str()])
+            .inc();
+        self.metrics.db_errors.with_label_values(&[class.as_str()]).inc();
+        if class == Class::Schema {
+            self.watch.nudge();
         }
-        0
+        for tried in &mut group {
+            tried.doubtful |= class == Class::Connection;
+        }
+        tracing::warn!(%error, op = operation.as_str(), verdicts = group.len(), "verdicts could not be written; trying again");
+        (group, answer(&error))
+    }
+
+    /// Lets go of a verdict that the database will never take.
+    fn forsake(&self, settlement: Settlement) {
+        tracing::error!(
+            queue = %settlement.job.queue, job = %settlement.job.attempt.id,
+            "a verdict was refused by the database; the job runs again when its lease or deadline is over"
+        );
+        self.leases.release(&settlement.job.queue, settlement.job.attempt);
+        (settlement.told)(Outcome::Fenced);
     }
 
     async fn write(
@@ -193,26 +196,24 @@ impl Settler {
         dialect: &Dialect,
         table: &str,
         operation: SettleOp,
-        group: &[Settlement],
-        cautious: bool,
-        answer_lost: bool,
+        group: &[Tried<Settlement>],
     ) -> Result<Vec<Written>, Error> {
         let client = self.database.client().await?;
         let started = Instant::now();
-        let first = &group[0].job.queue;
-        let queue = group
-            .iter()
+        let settlements = || group.iter().map(|tried| &tried.item);
+        let first = &group[0].item.job.queue;
+        let queue = settlements()
             .all(|settlement| settlement.job.queue == *first)
             .then_some(first);
-        let links = group.iter().map(|settlement| settlement.span.link());
+        let links = settlements().map(|settlement| settlement.span.link());
         let span = self.tracer.settle_span(operation.as_str(), queue, links);
-        let entries: Vec<Entry<'_>> = group
-            .iter()
+        let entries: Vec<Entry<'_>> = settlements()
             .map(|settlement| Entry {
                 job: &settlement.job,
                 verdict: &settlement.verdict,
             })
             .collect();
+        let cautious = group.iter().any(|tried| tried.cautious);
         let written = write(&client, dialect, table, operation, &entries, cautious).await;
         let refusal = written.as_ref().err().map(ToString::to_string);
         span.end(refusal.as_deref().map(|message| Failure {
@@ -230,31 +231,25 @@ impl Settler {
             .settle_batch_size
             .with_label_values(&[op])
             .observe(group.len() as f64);
-        if answer_lost && operation == SettleOp::Complete && written.len() < group.len() {
+        if written.len() < group.len() && group.iter().any(|tried| tried.doubtful) {
             let known: HashSet<_> = written.iter().map(|written| written.id).collect();
-            for id in already_completed(&client, dialect, table, &entries).await? {
-                if !known.contains(&id)
-                    && let Some(entry) = entries.iter().find(|entry| entry.job.attempt.id == id)
-                {
-                    let queue = entry.job.queue.to_string();
-                    written.push(Written {
-                        id,
-                        queue,
-                        outcome: Outcome::Completed,
-                    });
-                }
-            }
+            let missing: Vec<_> = entries
+                .into_iter()
+                .filter(|entry| !known.contains(&entry.job.attempt.id))
+                .collect();
+            written.extend(landed(&client, dialect, table, operation, &missing, cautious).await?);
         }
         Ok(written)
     }
 
     /// Counts, logs and tells what came of each.
-    fn conclude(&self, operation: SettleOp, group: Vec<Settlement>, written: Vec<Written>) {
-        let written: HashMap<_, _> = written
+    fn conclude(&self, operation: SettleOp, group: impl DoubleEndedIterator<Item = Settlement>, written: Vec<Written>) {
+        let mut written: HashMap<_, _> = written
             .into_iter()
             .map(|written| ((written.queue, written.id), written.outcome))
             .collect();
-        for settlement in group {
+        // A job that was taken back and came to us again may be here twice; the row is that of the later attempt.
+        for settlement in group.rev() {
             let Settlement {
                 job,
                 verdict,
@@ -266,9 +261,9 @@ impl Settler {
             } = settlement;
             self.leases.release(&job.queue, job.attempt);
             let queue = job.queue.as_str();
-            let outcome = match written.get(&(job.queue.to_string(), job.attempt.id)) {
+            let outcome = match written.remove(&(job.queue.to_string(), job.attempt.id)) {
                 Some(_) if expired => Outcome::Expired,
-                Some(outcome) => *outcome,
+                Some(outcome) => outcome,
                 None => Outcome::Fenced,
             };
             self.metrics
@@ -310,5 +305,17 @@ impl Settler {
             span.end(outcome, failure);
             told(outcome);
         }
+    }
+}
+
+/// What an error says about the group it met.
+fn answer(error: &Error) -> Answer {
+    match (error, error.class(), error.code()) {
+        (Error::Pool(_), ..) | (_, Class::Connection, _) => Answer::Away,
+        (_, _, Some(&SqlState::UNDEFINED_TABLE)) => Answer::Gone,
+        // Says the same of every row.
+        (_, _, Some(&SqlState::INSUFFICIENT_PRIVILEGE)) | (_, Class::Schema, _) => Answer::Away,
+        (_, Class::Transient, _) => Answer::Refused,
+        _ => Answer::Never,
     }
 }

@@ -1,7 +1,6 @@
 //! The statements that write verdicts, each for many attempts at once.
 
-use std::collections::HashSet;
-
+use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -129,6 +128,7 @@ pub(super) async fn write(
         }
         SettleOp::Release => {
             let flags: &[&str] = if cautious { &["swap"] } else { &[] };
+            let started: Vec<DateTime<Utc>> = entries.iter().map(|entry| entry.job.started_on).collect();
             let sql = RELEASE.render_with(dialect, table, flags);
             let rows = executor
                 .query(
@@ -138,6 +138,7 @@ pub(super) async fn write(
                         (&ids, Type::UUID_ARRAY),
                         (&counts, Type::INT4_ARRAY),
                         (&lent, Type::BOOL_ARRAY),
+                        (&started, Type::TIMESTAMPTZ_ARRAY),
                     ],
                 )
                 .await?;
@@ -154,21 +155,39 @@ pub(super) async fn write(
     }
 }
 
-/// Those of the ids whose rows already show the completion: a write whose answer was lost on the way.
-pub(super) async fn already_completed(
+/// Those of the entries whose rows show that their verdict was written: by a write whose answer was lost on the way.
+///
+/// A failed attempt's row keeps its output until the next attempt settles, so that it is known even when it runs again.
+pub(super) async fn landed(
     executor: &impl Executor,
     dialect: &Dialect,
     table: &str,
+    operation: SettleOp,
     entries: &[Entry<'_>],
-) -> Result<HashSet<Uuid>, Error> {
+    cautious: bool,
+) -> Result<Vec<Written>, Error> {
+    let shows = match operation {
+        SettleOp::Complete => "j.state = 'completed' AND j.retry_count = v.retry_count",
+        SettleOp::Fail | SettleOp::DeadLetter => {
+            "j.output = v.output::jsonb \
+             AND (j.state IN ('retry', 'failed') AND j.retry_count = v.retry_count OR j.retry_count > v.retry_count)"
+        }
+        SettleOp::Release => "j.state < 'active' AND j.started_on IS NULL AND j.retry_count = v.retry_count",
+    };
     let sql = format!(
-        "SELECT j.id FROM {} j JOIN unnest($1::text[], $2::uuid[], $3::int[]) AS v(name, id, retry_count) \
-         ON j.name = v.name AND j.id = v.id AND j.retry_count = v.retry_count WHERE j.state = 'completed'",
+        "SELECT j.name, j.id, j.state::text, j.dead_letter IS NOT NULL \
+         FROM {} j JOIN unnest($1::text[], $2::uuid[], $3::int[], $4::text[]) AS v(name, id, retry_count, output) \
+         ON j.name = v.name AND j.id = v.id WHERE {shows}",
         dialect.qualified(table)
     );
     let names: Vec<&str> = entries.iter().map(|entry| entry.job.queue.as_str()).collect();
     let ids: Vec<Uuid> = entries.iter().map(|entry| entry.job.attempt.id).collect();
     let counts: Vec<i32> = entries.iter().map(|entry| entry.job.attempt.retry_count).collect();
+    let stored: Vec<Option<RawJson>> = entries.iter().map(|entry| output_of(entry.verdict, cautious)).collect();
+    let outputs: Vec<Option<&str>> = stored
+        .iter()
+        .map(|output| output.as_deref().map(RawValue::get))
+        .collect();
     let rows = executor
         .query(
             &sql,
@@ -176,10 +195,25 @@ pub(super) async fn already_completed(
                 (&names, Type::TEXT_ARRAY),
                 (&ids, Type::UUID_ARRAY),
                 (&counts, Type::INT4_ARRAY),
+                (&outputs, Type::TEXT_ARRAY),
             ],
         )
         .await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    rows.iter()
+        .map(|row| {
+            Ok(Written {
+                queue: row.try_get(0)?,
+                id: row.try_get(1)?,
+                outcome: match (operation, row.try_get(2)?, row.try_get(3)?) {
+                    (SettleOp::Complete, ..) => Outcome::Completed,
+                    (SettleOp::Release, ..) => Outcome::Released,
+                    (_, "failed", true) => Outcome::DeadLettered,
+                    (_, "failed", false) => Outcome::Failed,
+                    _ => Outcome::Retried,
+                },
+            })
+        })
+        .collect()
 }
 
 fn output_of(verdict: &Verdict, cautious: bool) -> Option<RawJson> {

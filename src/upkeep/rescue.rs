@@ -12,6 +12,7 @@ use crate::dialect::Watch;
 use crate::observe::{Metrics, Pulse};
 use crate::postgres::{Class, Database, Error, Executor};
 use crate::queue::QueueName;
+use crate::run::Leases;
 use crate::schema::spelling;
 use crate::settle::FAIL;
 
@@ -19,6 +20,12 @@ use crate::settle::FAIL;
 const INTERVAL: Duration = Duration::from_secs(3);
 /// A sweep may take at most this share of the time between two: before schema 46 no index leads to active rows.
 const DUTY: u32 = 50;
+/// The longest a sweep that took long is made up for.
+const REST: Duration = Duration::from_secs(60);
+/// After the database was away: whoever lost leases by that renews them first.
+const AFTER_OUTAGE: Duration = Duration::from_secs(5);
+/// The shortest rest, while a full sweep is followed by another or something is waited for.
+const SHORTEST: Duration = Duration::from_millis(100);
 /// As many rows as one sweep takes.
 const FULL: usize = 1000;
 
@@ -28,6 +35,8 @@ pub struct Rescuer {
     pub database: Database,
     /// To ask for another look at the schema.
     pub watch: Watch,
+    /// The jobs of this process.
+    pub leases: Leases,
     /// The served queues.
     pub served: Vec<watch::Receiver<Option<Served>>>,
     /// Where it is counted.
@@ -38,24 +47,31 @@ impl Rescuer {
     /// Sweeps until told to stop.
     pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         let mut next = HashMap::<String, Instant>::new();
+        let mut quiet_until = Instant::now();
         loop {
             pulse.beat();
-            for (table, (served, queues)) in self.tables() {
+            let tables = self.tables();
+            next.retain(|table, _| tables.contains_key(table));
+            for (table, (served, queues)) in tables {
                 let now = Instant::now();
-                if next.get(&table).is_some_and(|next| *next > now) {
+                let early = next.get(&table).is_some_and(|next| *next > now);
+                if early || now < quiet_until || self.leases.have_lapsed(now) {
                     continue;
                 }
-                let pause = match self.sweep(&served, &table, &queues).await {
+                let swept = tokio::select! {
+                    swept = self.sweep(&served, &table, &queues) => swept,
+                    () = stop.cancelled() => return,
+                };
+                let pause = match swept {
                     Ok(FULL..) => Duration::ZERO,
-                    Ok(_) => INTERVAL.max(now.elapsed() * DUTY),
+                    Ok(_) => INTERVAL.max((now.elapsed() * DUTY).min(REST)),
                     Err(error) => {
-                        self.metrics
-                            .db_errors
-                            .with_label_values(&[error.class().as_str()])
-                            .inc();
-                        match error.class() {
+                        let class = error.class();
+                        self.metrics.db_errors.with_label_values(&[class.as_str()]).inc();
+                        match class {
                             Class::Schema => self.watch.nudge(),
-                            Class::Connection | Class::Transient => {}
+                            Class::Connection => quiet_until = Instant::now() + AFTER_OUTAGE,
+                            Class::Transient => {}
                             _ => tracing::warn!(%error, table, "lost jobs could not be looked for"),
                         }
                         INTERVAL
@@ -68,7 +84,7 @@ impl Rescuer {
                 .min()
                 .map_or(INTERVAL, |next| next.saturating_duration_since(Instant::now()));
             tokio::select! {
-                () = tokio::time::sleep(wake.clamp(Duration::from_millis(100), INTERVAL)) => {}
+                () = tokio::time::sleep(wake.clamp(SHORTEST, INTERVAL)) => {}
                 () = stop.cancelled() => return,
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
@@ -22,16 +22,16 @@ const FOREVER: Duration = Duration::from_secs(365 * 86_400);
 #[derive(Clone)]
 pub(super) struct Runs {
     life: Lifecycle,
-    leases: Leases,
+    pub(super) leases: Leases,
     verdicts: Verdicts,
     metrics: Metrics,
     tracer: Tracer,
     tally: Arc<Tally>,
 }
 
-/// What is in flight, and what became of what was.
 struct Tally {
     in_flight: watch::Sender<usize>,
+    unwritten: AtomicUsize,
     outcomes: [AtomicU64; Outcome::ALL.len()],
 }
 
@@ -39,6 +39,7 @@ impl Runs {
     pub(super) fn new(life: Lifecycle, leases: Leases, verdicts: Verdicts, metrics: Metrics, tracer: Tracer) -> Runs {
         let tally = Tally {
             in_flight: watch::Sender::new(0),
+            unwritten: AtomicUsize::new(0),
             outcomes: Default::default(),
         };
         Runs {
@@ -51,31 +52,9 @@ impl Runs {
         }
     }
 
-    /// Jobs claimed whose verdict is not written yet.
-    pub(super) fn in_flight(&self) -> usize {
-        *self.tally.in_flight.borrow()
-    }
-
-    /// The same, to be looked at later; it keeps nothing else alive.
-    pub(super) fn counter(&self) -> watch::Receiver<usize> {
-        self.tally.in_flight.subscribe()
-    }
-
-    /// Waits until nothing is in flight, or that moment has come.
-    pub(super) async fn idle(&self, until: Instant) {
-        let mut in_flight = self.tally.in_flight.subscribe();
-        let _ = tokio::time::timeout_at(until.into(), in_flight.wait_for(|count| *count == 0)).await;
-    }
-
-    /// Attempts by what came of them, those that came to nothing left out.
-    pub(super) fn outcomes(&self) -> BTreeMap<&'static str, u64> {
-        let counts = self.tally.outcomes.iter().map(|count| count.load(Ordering::Relaxed));
-        Outcome::ALL
-            .iter()
-            .map(|outcome| outcome.as_str())
-            .zip(counts)
-            .filter(|(_, count)| *count > 0)
-            .collect()
+    /// The counters alone, to be looked at later; they keep nothing else alive.
+    pub(super) fn counters(&self) -> Counters {
+        Counters(Arc::clone(&self.tally))
     }
 
     /// Runs a claimed job; one that comes after the stop, or while its handler wants none, is handed back at once.
@@ -88,7 +67,7 @@ impl Runs {
         } = claimed;
         let runs = self.clone();
         let handler = Arc::clone(handler);
-        let lost = self.leases.hold(&job, &queue);
+        let lost = self.leases.hold(&job, &queue, claimed);
         let waited = (job.started_on - job.start_after.max(job.created_on))
             .to_std()
             .unwrap_or_default();
@@ -96,11 +75,7 @@ impl Runs {
             .job_wait
             .with_label_values(&[job.queue.as_str()])
             .observe(waited.as_secs_f64());
-        self.metrics
-            .jobs_in_flight
-            .with_label_values(&[job.queue.as_str()])
-            .inc();
-        self.tally.in_flight.send_modify(|count| *count += 1);
+        let mut ending = self.begin(&job);
         self.life.spawn("run", async move {
             let deadline = claimed.checked_add(job.expire).unwrap_or_else(|| claimed + FOREVER);
             let span = runs.tracer.process_span(&job, SystemTime::now() - claimed.elapsed());
@@ -123,14 +98,12 @@ impl Runs {
                         runs.metrics.fence_rejections.with_label_values(&[name]).inc();
                     }
                     span.end(outcome, None);
-                    runs.ended(&job, outcome);
+                    ending.ended(outcome);
                     return;
                 }
             };
-            let told = {
-                let (runs, job) = (runs.tally_only(), Arc::clone(&job));
-                Box::new(move |outcome| runs.ended(&job, outcome))
-            };
+            ending.has_verdict = true;
+            let told = Box::new(move |outcome| ending.ended(outcome));
             let settlement = Settlement { job, queue, verdict, expired, span, ran, told };
             // A settler that is gone has given up; the job runs again when its lease is over.
             let _ = runs.verdicts.send(settlement).await;
@@ -138,32 +111,95 @@ impl Runs {
         });
     }
 
-    /// What a settlement needs to report back; it must not keep the settler's own channel open.
-    fn tally_only(&self) -> Ending {
-        Ending {
-            metrics: self.metrics.clone(),
-            tally: Arc::clone(&self.tally),
-        }
-    }
-
-    fn ended(&self, job: &Job, outcome: Outcome) {
-        self.tally_only().ended(job, outcome);
-    }
-}
-
-/// Counts an attempt out.
-struct Ending {
-    metrics: Metrics,
-    tally: Arc<Tally>,
-}
-
-impl Ending {
-    fn ended(&self, job: &Job, outcome: Outcome) {
+    /// Counts an attempt in. What comes of it must not keep the settler's own channel open.
+    fn begin(&self, job: &Arc<Job>) -> Ending {
         self.metrics
             .jobs_in_flight
             .with_label_values(&[job.queue.as_str()])
-            .dec();
+            .inc();
+        self.tally.in_flight.send_modify(|count| *count += 1);
+        Ending {
+            job: Arc::clone(job),
+            leases: self.leases.clone(),
+            metrics: self.metrics.clone(),
+            tally: Arc::clone(&self.tally),
+            has_verdict: false,
+            told: false,
+        }
+    }
+}
+
+/// What is in flight, and what came of what was.
+#[derive(Clone)]
+pub(super) struct Counters(Arc<Tally>);
+
+impl Counters {
+    /// Jobs claimed whose verdict is not written yet.
+    pub(super) fn in_flight(&self) -> usize {
+        *self.0.in_flight.borrow()
+    }
+
+    /// Waits until nothing is in flight.
+    pub(super) async fn idle(&self) {
+        let mut in_flight = self.0.in_flight.subscribe();
+        // It cannot close: the sender is here.
+        let _ = in_flight.wait_for(|count| *count == 0).await;
+    }
+
+    /// Verdicts that were dropped unwritten.
+    pub(super) fn unwritten(&self) -> usize {
+        self.0.unwritten.load(Ordering::Relaxed)
+    }
+
+    /// Attempts by what came of them, those that came to nothing left out.
+    pub(super) fn outcomes(&self) -> BTreeMap<&'static str, u64> {
+        let counts = self.0.outcomes.iter().map(|count| count.load(Ordering::Relaxed));
+        Outcome::ALL
+            .iter()
+            .map(|outcome| outcome.as_str())
+            .zip(counts)
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+}
+
+/// Counts an attempt out when it is dropped, in whatever way that comes about.
+struct Ending {
+    job: Arc<Job>,
+    leases: Leases,
+    metrics: Metrics,
+    tally: Arc<Tally>,
+    has_verdict: bool,
+    told: bool,
+}
+
+impl Ending {
+    fn ended(mut self, outcome: Outcome) {
+        self.told = true;
         self.tally.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if !self.told {
+            let (queue, id) = (self.job.queue.as_str(), self.job.attempt.id);
+            tracing::warn!(
+                queue,
+                job = %id,
+                verdict = self.has_verdict,
+                "nothing was written for a job; it runs again when its lease or deadline is over"
+            );
+            if self.has_verdict {
+                self.tally.unwritten.fetch_add(1, Ordering::Relaxed);
+            }
+            // Kept for ever otherwise, in this process' name.
+            self.leases.release(&self.job.queue, self.job.attempt);
+        }
+        self.metrics
+            .jobs_in_flight
+            .with_label_values(&[self.job.queue.as_str()])
+            .dec();
         self.tally.in_flight.send_modify(|count| *count -= 1);
     }
 }
