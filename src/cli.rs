@@ -49,6 +49,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
+    Run(run::Run),
     Check(check::Check),
     Send(Box<send::Send>),
     Queues(queues::Queues),
@@ -83,6 +85,8 @@ pub enum Done {
 pub async fn run(cli: Cli) -> ExitCode {
     let mut page = Page::standard();
     let ended = match cli.command {
+        Command::Demo(demo) => demo.run(&mut page).await,
+        Command::Run(run) => run.run().await,
         Command::Check(check) => check.run(&mut page).await,
         Command::Send(send) => send.run(&mut page).await,
         Command::Queues(queues) => queues.run(&mut page).await,

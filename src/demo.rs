@@ -1,3 +1,269 @@
-//! The embedded default: a private PostgreSQL for those who have none at hand.
+//! The main job on an embedded default: a private PostgreSQL, a pg-boss schema, and a worker with sample jobs.
 
 pub mod cluster;
+mod sample;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::dialect::Dialect;
+use crate::enqueue;
+use crate::inspect::{self, JobFilter};
+use crate::job::Outcome;
+use crate::lifecycle::Report;
+use crate::observe::Metrics;
+use crate::postgres::{Database, Settings};
+use crate::queue::QueueName;
+use crate::schema;
+use crate::server::Server;
+use crate::worker::{self, Worker};
+use cluster::Cluster;
+
+pub use sample::{DEAD, Sample};
+
+/// The schema of the demo in somebody's own database, where `pgboss` may be in use.
+const SCHEMA: &str = "strawboss_demo";
+/// After which time without any progress the demo gives up.
+const STUCK: Duration = Duration::from_secs(60);
+/// How often the figures are read.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Why there is nothing to see.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The private PostgreSQL would not start.
+    #[error("{0}")]
+    Cluster(#[from] cluster::Error),
+    /// The database would not.
+    #[error("{0}")]
+    Database(#[from] crate::postgres::Error),
+    /// The schema could not be installed.
+    #[error("{0}")]
+    Schema(#[from] schema::Error),
+    /// The sample jobs could not be sent.
+    #[error("{0}")]
+    Enqueue(#[from] enqueue::Error),
+    /// The worker would not start.
+    #[error("{0}")]
+    Worker(#[from] worker::Error),
+    /// The worker stopped making progress.
+    #[error("nothing has happened for {STUCK:?}; the log says why (RUST_LOG=debug says more)")]
+    Stuck,
+}
+
+/// A demo that runs.
+pub struct Demo {
+    cluster: Option<Cluster>,
+    database: Database,
+    url: String,
+    schema: String,
+    http: SocketAddr,
+    metrics: Metrics,
+    samples: Vec<Sample>,
+    stop: oneshot::Sender<()>,
+    worker: JoinHandle<Result<Report, worker::Error>>,
+}
+
+/// How far one queue has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Jobs sent.
+    pub sent: u64,
+    /// Jobs completed.
+    pub completed: u64,
+    /// Attempts that failed and were tried again.
+    pub retried: u64,
+    /// Jobs that failed for good.
+    pub dead: u64,
+}
+
+/// What is left of a job that failed for good.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The id of the job that failed; empty where the schema does not keep it.
+    pub source: String,
+    /// Its payload.
+    pub data: Value,
+    /// What the last attempt failed of.
+    pub reason: Value,
+}
+
+impl Demo {
+    /// Starts everything: the private server unless `database_url` names another, the schema, the queues, the worker
+    /// and its endpoints. `say` is told what is being done.
+    ///
+    /// # Errors
+    /// Whatever of it cannot be had.
+    pub async fn start(database_url: Option<String>, say: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Demo, Error> {
+        let (cluster, url, schema) = match database_url {
+            Some(url) => (None, url, SCHEMA.to_owned()),
+            None => {
+                let options = cluster::Options {
+                    progress: Arc::clone(&say),
+                    ..cluster::Options::default()
+                };
+                let started = tokio::task::spawn_blocking(|| Cluster::start(options)).await;
+                let cluster = started.map_err(|error| crate::postgres::Error::Settings(error.to_string()))??;
+                let url = cluster.url();
+                (Some(cluster), url, "pgboss".to_owned())
+            }
+        };
+        let database = Database::new(&Settings::parse(&url)?)?;
+        schema::install(&database, &schema).await?;
+        say(&format!("Installed pg-boss's schema as \"{schema}\""));
+
+        let mut config = Config::default();
+        config.database.url = url.clone();
+        config.database.schema.clone_from(&schema);
+        config.http.listen = Some(free_address(config.http.listen).await);
+        let metrics = Metrics::new();
+        let samples = sample::samples();
+        let http = config.http.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let mut worker = Worker::new(config).with_metrics(metrics.clone());
+        for sample in &samples {
+            worker.handle(sample.queue, sample.handler());
+        }
+        let (stop, stopped) = oneshot::channel();
+        let client = database.client().await?;
+        let dialect = Dialect::read(&client, &schema).await?;
+        for sample in &samples {
+            let queue = QueueName::from(sample.queue);
+            enqueue::ensure(&client, &dialect, &queue, &sample.options()).await?;
+            enqueue::insert(&client, &dialect, &queue, &sample.jobs()).await?;
+        }
+        drop(client);
+        say(&format!(
+            "Sent {} jobs to {} queues",
+            samples.iter().map(|sample| sample.count).sum::<usize>(),
+            samples.len()
+        ));
+        let worker = tokio::spawn(worker.run(async { drop(stopped.await) }));
+        say(&format!("Working; metrics at http://{http}/metrics"));
+        Ok(Demo {
+            cluster,
+            database,
+            url,
+            schema,
+            http,
+            metrics,
+            samples,
+            stop,
+            worker,
+        })
+    }
+
+    /// What the queues are there to show.
+    pub fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    /// The address of `/metrics`, `/healthz`, `/readyz` and `/status`.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where the database is; with the password, since it is needed to look around.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its pg-boss schema.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// How far each sample has come, in the order of [`Demo::samples`].
+    pub fn figures(&self) -> Vec<Figures> {
+        let count = |queue: &str, outcome: Outcome| {
+            self.metrics
+                .jobs_processed
+                .with_label_values(&[queue, outcome.as_str()])
+                .get()
+        };
+        let figures = self.samples.iter().map(|sample| Figures {
+            sent: sample.count as u64,
+            completed: count(sample.queue, Outcome::Completed),
+            retried: count(sample.queue, Outcome::Retried),
+            dead: count(sample.queue, Outcome::DeadLettered),
+        });
+        figures.collect()
+    }
+
+    /// Waits until every job is done, one way or the other; `watch` is shown the figures meanwhile.
+    ///
+    /// # Errors
+    /// When nothing happens any more.
+    pub async fn finished(&self, mut watch: impl FnMut(&[Figures])) -> Result<Duration, Error> {
+        let started = Instant::now();
+        let (mut last, mut since) = (Vec::new(), started);
+        loop {
+            let figures = self.figures();
+            watch(&figures);
+            if figures.iter().all(|of| of.completed + of.dead >= of.sent) {
+                return Ok(started.elapsed());
+            }
+            if figures != last {
+                (last, since) = (figures, Instant::now());
+            } else if since.elapsed() > STUCK || self.worker.is_finished() {
+                return Err(Error::Stuck);
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Some of the dead letters, oldest first.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, Error> {
+        let client = self.database.client().await?;
+        let dialect = Dialect::read(&client, &self.schema).await?;
+        let rows = inspect::jobs(&client, &dialect, DEAD, &JobFilter::default(), limit).await?;
+        let letters = rows.iter().rev().map(|job| {
+            let row: Value = serde_json::from_str(job.row.get()).unwrap_or_default();
+            // Where the schema has no place for it, the copy keeps the reason as its own output.
+            let output = row.get("source_output").unwrap_or(&row["output"]);
+            DeadLetter {
+                source: row["source_id"].as_str().unwrap_or_default().to_owned(),
+                data: row["data"].clone(),
+                reason: output["message"].clone(),
+            }
+        });
+        Ok(letters.collect())
+    }
+
+    /// Drains the worker, and removes what was made for the demo.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub async fn stop(self) -> Result<Report, Error> {
+        let _ = self.stop.send(());
+        let report = self.worker.await.unwrap_or_else(|_| Ok(Report::default()))?;
+        match self.cluster {
+            Some(cluster) => drop(tokio::task::spawn_blocking(|| drop(cluster)).await),
+            None => {
+                let drop = format!("DROP SCHEMA {} CASCADE", crate::dialect::quoted(&self.schema));
+                self.database.client().await?.batch(&drop).await?;
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// The configured address if it is free, else another port of this machine.
+async fn free_address(configured: Option<SocketAddr>) -> SocketAddr {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    for address in [configured.unwrap_or(any), any] {
+        if let Ok(server) = Server::bind(address).await {
+            return server.address();
+        }
+    }
+    any
+}

@@ -6,6 +6,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -142,4 +144,43 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+impl Report {
+    /// Whether nothing was left undone.
+    pub fn is_clean(&self) -> bool {
+        self.unwritten == 0 && self.hanging.is_empty()
+    }
+}
+
+/// Tells `stop` of the first SIGTERM or SIGINT; the second one ends the process at once, with exit code 130.
+///
+/// # Errors
+/// Where the system lets no handler be set.
+pub fn on_signals(stop: oneshot::Sender<()>) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        let mut stop = Some(stop);
+        loop {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            match stop.take() {
+                Some(stop) => {
+                    tracing::info!(signal = name, "told to stop; once more stops at once");
+                    let _ = stop.send(());
+                }
+                None => {
+                    tracing::warn!(
+                        signal = name,
+                        "stopping at once; what runs is taken back when its lease is over"
+                    );
+                    std::process::exit(130);
+                }
+            }
+        }
+    });
+    Ok(())
 }

@@ -1,10 +1,29 @@
 //! `strawboss demo`
 
+use std::io::{IsTerminal, Write, stderr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use clap::Args;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::page::Align;
+use super::{Done, Error, Page};
+use crate::config::LogFormat;
+use crate::demo::{DEAD, Demo as Running, Figures};
+use crate::lifecycle;
+use crate::observe::log;
+
+/// How often a line of progress is printed where there is no terminal to redraw one on.
+const REPORT: Duration = Duration::from_secs(2);
+/// Log lines would tear the progress apart; failures are what the demo is there to show.
+const FILTER: &str = "error";
 
 /// See it work: a private PostgreSQL, sample jobs that succeed, retry and die, and what became of them.
 ///
-/// Uses DATABASE_URL if it is set; else it starts a private PostgreSQL from binaries it finds, and removes it at the end.
+/// Uses DATABASE_URL if it is set (in a schema of its own, dropped at the end); else it starts a private PostgreSQL from
+/// binaries it finds, and removes it at the end.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     strawboss demo\n  \
@@ -13,4 +32,155 @@ pub struct Demo {
     /// Keep everything running after the last job, until Ctrl-C
     #[arg(long)]
     pub keep: bool,
+}
+
+impl Demo {
+    pub(super) async fn run(self, page: &mut Page) -> Result<Done, Error> {
+        let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| FILTER.to_owned());
+        log::init(LogFormat::Text, Some(&filter)).map_err(|error| refused(&error))?;
+        let (stop, mut stopped) = oneshot::channel();
+        lifecycle::on_signals(stop).map_err(|error| refused(&error))?;
+        let url = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
+        let say = Arc::new(|text: &str| eprintln!("{text}"));
+        let starting = Running::start(url, say);
+        let demo = tokio::select! {
+            demo = starting => demo.map_err(|error| refused(&error))?,
+            _ = &mut stopped => return Ok(Done::Findings),
+        };
+        let mut progress = Progress::new();
+        let finished = tokio::select! {
+            finished = demo.finished(|figures| progress.show(figures)) => finished.map(Some),
+            _ = &mut stopped => Ok(None),
+        };
+        progress.end();
+        let told = match finished {
+            Ok(Some(took)) => {
+                summary(page, &demo, took).await?;
+                if self.keep {
+                    look_around(page, &demo)?;
+                    page.finish()?;
+                    let _ = stopped.await;
+                }
+                Ok(Done::Well)
+            }
+            Ok(None) => Ok(Done::Findings),
+            Err(error) => Err(refused(&error)),
+        };
+        let report = demo.stop().await.map_err(|error| refused(&error))?;
+        page.line(&format!("Worker {report}"))?;
+        told
+    }
+}
+
+fn refused(error: &dyn std::error::Error) -> Error {
+    Error::Refused {
+        what: error.to_string(),
+        next: None,
+    }
+}
+
+/// Figures while it runs: one line redrawn on a terminal, a line every now and then elsewhere.
+struct Progress {
+    terminal: bool,
+    shown: Option<Instant>,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress {
+            terminal: stderr().is_terminal(),
+            shown: None,
+        }
+    }
+
+    fn show(&mut self, figures: &[Figures]) {
+        if !self.terminal && self.shown.is_some_and(|shown| shown.elapsed() < REPORT) {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let sum = |of: fn(&Figures) -> u64| figures.iter().map(of).sum::<u64>();
+        let line = format!(
+            "{} of {} jobs done: {} completed, {} dead-lettered; {} retries",
+            sum(|of| of.completed + of.dead),
+            sum(|of| of.sent),
+            sum(|of| of.completed),
+            sum(|of| of.dead),
+            sum(|of| of.retried),
+        );
+        if self.terminal {
+            eprint!("\r\x1b[K{line}");
+            let _ = stderr().flush();
+        } else {
+            eprintln!("{line}");
+        }
+    }
+
+    fn end(&self) {
+        if self.terminal {
+            eprintln!();
+        }
+    }
+}
+
+/// What happened, and where to look.
+async fn summary(page: &mut Page, demo: &Running, took: Duration) -> Result<(), Error> {
+    page.line("")?;
+    let heading = [
+        ("QUEUE", Align::Left),
+        ("SHOWS", Align::Left),
+        ("SENT", Align::Right),
+        ("COMPLETED", Align::Right),
+        ("RETRIES", Align::Right),
+        ("DEAD-LETTERED", Align::Right),
+    ];
+    let rows: Vec<_> = demo
+        .samples()
+        .iter()
+        .zip(demo.figures())
+        .map(|(sample, of)| {
+            let numbers = [of.sent, of.completed, of.retried, of.dead].map(|number| number.to_string());
+            [sample.queue, sample.shows]
+                .into_iter()
+                .map(str::to_owned)
+                .chain(numbers)
+                .collect()
+        })
+        .collect();
+    page.table(&heading, &rows)?;
+    page.line("")?;
+    page.line(&format!(
+        "All of it took {:.1} s. Dead letters lie in queue {DEAD}, each with its reason:",
+        took.as_secs_f64()
+    ))?;
+    for letter in demo.dead_letters(3).await.map_err(|error| refused(&error))? {
+        page.line(&format!(
+            "  {}  {}  {}",
+            letter.source,
+            text(&letter.data),
+            text(&letter.reason)
+        ))?;
+    }
+    page.line("  …")?;
+    page.line(&format!(
+        "Metrics were served at http://{}/metrics all the while.",
+        demo.http()
+    ))?;
+    Ok(())
+}
+
+fn look_around(page: &mut Page, demo: &Running) -> std::io::Result<()> {
+    page.line("")?;
+    page.line("Everything keeps running until Ctrl-C. In another terminal:")?;
+    page.line(&format!("  export DATABASE_URL='{}'", demo.url()))?;
+    page.line(&format!("  strawboss queues list --schema {}", demo.schema()))?;
+    page.line(&format!("  strawboss jobs list {DEAD} --schema {}", demo.schema()))?;
+    page.line(&format!(
+        "  strawboss send welcome-email '{{\"n\": 1}}' --schema {}",
+        demo.schema()
+    ))?;
+    page.line(&format!("  curl http://{}/metrics", demo.http()))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

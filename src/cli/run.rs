@@ -1,8 +1,13 @@
 //! `strawboss run`
 
 use clap::Args;
+use tokio::sync::oneshot;
 
-use super::options::DatabaseOptions;
+use super::options::{DatabaseOptions, place};
+use super::{Done, Error};
+use crate::lifecycle;
+use crate::observe::{Tracer, log};
+use crate::worker::{self, Worker};
 
 /// Run the worker until it is told to stop.
 ///
@@ -17,4 +22,40 @@ pub struct Run {
     #[command(flatten)]
     #[allow(missing_docs, reason = "shown as a heading of its own")]
     pub database: DatabaseOptions,
+}
+
+impl Run {
+    pub(super) async fn run(self) -> Result<Done, Error> {
+        let report = self.database.read();
+        let notices: Vec<_> = report.notices().map(ToString::to_string).collect();
+        let config = report.into_config()?;
+        let not_started = |what: String| Error::Refused { what, next: None };
+        let filter = std::env::var("RUST_LOG").ok();
+        log::init(config.telemetry.log_format, filter.as_deref()).map_err(|error| not_started(error.to_string()))?;
+        for notice in notices {
+            tracing::warn!("{notice}");
+        }
+        let tracer = Tracer::new(config.telemetry.otlp_endpoint.as_deref())
+            .map_err(|error| not_started(format!("traces cannot be sent: {error}")))?;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            database = %place(&config.database.url),
+            schema = %config.database.schema,
+            queues = config.queues.len(),
+            "starting"
+        );
+        let (stop, stopped) = oneshot::channel();
+        lifecycle::on_signals(stop).map_err(|error| not_started(format!("signals cannot be heard: {error}")))?;
+        let place = place(&config.database.url);
+        let worker = Worker::new(config).with_tracer(tracer);
+        let report = worker
+            .run(async { drop(stopped.await) })
+            .await
+            .map_err(|error| match error {
+                worker::Error::Database(source) => Error::Database { place, source },
+                error => not_started(error.to_string()),
+            })?;
+        tracing::info!("{report}");
+        Ok(if report.is_clean() { Done::Well } else { Done::Findings })
+    }
 }

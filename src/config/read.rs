@@ -51,6 +51,13 @@ pub struct Report {
 }
 
 impl Report {
+    /// The findings that are worth a word and keep nothing from working.
+    pub fn notices(&self) -> impl Iterator<Item = &Finding> {
+        self.findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Notice)
+    }
+
     /// The configuration, if nothing is wrong with it.
     ///
     /// # Errors
