@@ -132,13 +132,13 @@ impl Database {
         }
     }
 
-    /// Finds out whether a pooler lends us its server connections one transaction at a time, unless the settings say so.
-    /// Before it has answered, the pool relies on nothing of a session.
+    /// Finds out whether a pooler lends us its server connections one transaction at a time, unless the settings say so
+    /// or it is known by now: what has no news costs nothing to ask again. Before it has answered, the pool relies on
+    /// nothing of a session, and statements are parsed every time.
     pub async fn detect(&self) -> Result<Pooler, Error> {
-        if self.shared.settings.pooler == Pooler::Auto {
-            let found = pooler::detect(&self.shared.settings)
-                .await
-                .map_err(|error| self.shared.noted(error))?;
+        if self.pooler() == Pooler::Auto {
+            let found = pooler::detect(&self.shared.settings).await;
+            let found = found.map_err(|error| self.shared.noted(error))?;
             self.shared.pooler.store(found as u8, Ordering::Relaxed);
         }
         Ok(self.pooler())

@@ -5,10 +5,10 @@ mod cluster;
 mod enqueue;
 mod handler;
 mod observe;
+mod postgres;
 mod schema;
 mod server;
 // Not every helper has its room's tests yet.
-mod postgres;
 #[allow(dead_code, unused_imports)]
 mod support;
 mod support_itself;
