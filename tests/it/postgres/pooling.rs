@@ -1,12 +1,22 @@
 //! Behind a pooler that lends its server connections for one transaction.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use futures_util::future::join_all;
+use serde_json::{Value, json};
+use strawboss::config::{Config, DatabaseConfig, QueueConfig, WorkerConfig};
+use strawboss::handler::{HandlerError, typed};
+use strawboss::job::Job;
 use strawboss::postgres::{Executor, Pooler};
+use strawboss::worker::Worker;
+use tokio::sync::oneshot;
 use tokio_postgres::types::Type;
 
 use super::{backend, database, row, undetected, with};
 use crate::support::pooler::Pooler as Proxy;
 use crate::support::server::{connect, server};
+use crate::support::{Boss, Release, Schema, needs_node};
 
 #[tokio::test]
 async fn a_pooler_is_found_and_statements_are_not_named() {
@@ -78,4 +88,69 @@ async fn who_says_there_is_a_pooler_is_believed() {
     let database = undetected(&with(&server().url, "pgbouncer=true"));
     assert_eq!(database.pooler(), Pooler::Transaction);
     assert_eq!(database.detect().await.expect("nothing is asked"), Pooler::Transaction);
+}
+
+/// Every statement of the walk goes through: completed, retried, dead-lettered, on every schema.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_behind_a_pooler_works() {
+    needs_node!();
+    for release in Release::ALL {
+        let schema = Schema::new(release).await;
+        let boss = Boss::start(release, &schema.url, &schema.name, json!({})).await;
+        boss.call("createQueue", json!(["dead"])).await.expect("createQueue");
+        let queue = json!({"name": "q", "policy": "standard", "retryLimit": 1, "retryDelay": 0, "deadLetter": "dead"});
+        boss.call("createQueue", json!(["q", queue]))
+            .await
+            .expect("createQueue");
+        for n in 0..20 {
+            boss.call("send", json!(["q", {"n": n}])).await.expect("send");
+        }
+        boss.stop().await;
+
+        let proxy = Proxy::before(&schema.url, 3).await;
+        let queue = QueueConfig {
+            concurrency: 4,
+            batch_size: 4,
+            poll_interval: Duration::from_millis(50),
+            ..QueueConfig::default()
+        };
+        let mut worker = Worker::new(Config {
+            database: DatabaseConfig {
+                url: proxy.url(),
+                pooler: Pooler::Auto,
+                schema: schema.name.clone(),
+                pool_size: 5,
+            },
+            worker: WorkerConfig {
+                concurrency: 4,
+                listen: true,
+                shutdown_grace: Duration::from_secs(5),
+                heartbeat: Duration::from_secs(10),
+                ..WorkerConfig::default()
+            },
+            queues: BTreeMap::from([("q".to_owned(), queue)]),
+            ..Config::default()
+        });
+        worker.handle(
+            "q",
+            typed(|job: Job<Value>, _| async move {
+                match job.data["n"].as_i64() {
+                    Some(n) if n % 5 == 0 => Err(HandlerError::retry("no luck")),
+                    n => Ok(json!(n)),
+                }
+            }),
+        );
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(worker.run(async move { drop(stopped.await) }));
+        schema
+            .until(
+                "(select count(*) from {schema}.job where name = 'dead') = 4
+                 and (select count(*) from {schema}.job where name = 'q' and state = 'completed') = 16",
+            )
+            .await;
+        drop(stop);
+        let report = running.await.expect("no panic").expect("it ends well");
+        assert_eq!(report.hanging, BTreeMap::new(), "{release:?}");
+        assert_eq!(proxy.named_statements(), 0, "{release:?}");
+    }
 }
