@@ -202,7 +202,7 @@ fn without_a_database_the_error_says_what_to_do_next() {
     let ended = run(&["queues", "list", "--database-url", &url]);
     assert_eq!(ended.code, 1);
     assert!(
-        ended.err.contains(&format!("postgres://app:***@127.0.0.1:{port}/app")),
+        ended.err.contains(&format!("app@127.0.0.1:{port}/app")),
         "{}",
         ended.err
     );
