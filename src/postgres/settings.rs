@@ -347,10 +347,10 @@ mod tests {
     #[test]
     fn a_pooler_named_in_the_url_stays_unless_the_section_names_one() {
         let of = |pooler| {
-            let config = DatabaseConfig {
+            let config = super::DatabaseConfig {
                 url: "postgres://u@h/d?pgbouncer=true".to_owned(),
                 pooler,
-                ..DatabaseConfig::default()
+                ..super::DatabaseConfig::default()
             };
             Settings::of(&config).expect("a good URL").pooler
         };
