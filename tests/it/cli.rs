@@ -157,6 +157,8 @@ fn wrong_usage_is_exit_code_2_on_standard_error() {
 #[test]
 fn every_command_teaches() {
     let commands = [
+        "demo",
+        "run",
         "check",
         "send",
         "queues list",
