@@ -8,3 +8,8 @@ mod readiness;
 pub use job::{JobFilter, JobRow, jobs, one_job};
 pub use queue::{Counts, QueueRow, queues};
 pub use readiness::{Readiness, check_database, check_handlers};
+
+use crate::dialect::Template;
+
+/// The statements of this room that differ from schema to schema, and what each is for.
+pub const STATEMENTS: [(&str, Template); 2] = [("list queues", queue::QUEUES), ("list jobs", job::JOBS)];

@@ -5,6 +5,7 @@ use std::io;
 use clap::Args;
 use serde_json::json;
 
+use super::error::located;
 use super::options::{DatabaseOptions, place};
 use super::page::Align;
 use super::{Done, Error, Page};
@@ -32,11 +33,12 @@ pub struct Check {
 impl Check {
     pub(super) async fn run(self, page: &mut Page) -> Result<Done, Error> {
         let mut report = self.database.read();
-        let database_known = !report
-            .findings
-            .iter()
-            .any(|finding| finding.key.is_empty() || finding.key.starts_with("database"));
-        if report.findings.is_empty() {
+        let errors = || {
+            let findings = report.findings.iter();
+            findings.filter(|finding| finding.severity == Severity::Error)
+        };
+        let database_known = !errors().any(|error| error.key.is_empty() || error.key.starts_with("database"));
+        if errors().next().is_none() {
             report.findings.extend(check_handlers(&report.config));
         }
         let mut facts = Vec::new();
@@ -62,19 +64,20 @@ impl Check {
 }
 
 async fn ask(report: &Report) -> Result<Readiness, postgres::Error> {
-    let settings = Settings::parse(&report.config.database.url)?.with_pool_size(1);
-    let client = Database::new(&settings)?.client().await?;
+    let settings = Settings::of(&report.config.database)?;
+    let client = Database::new(&settings.with_pool_size(1))?.client().await?;
     check_database(&client, &report.config).await
 }
 
 /// A server that is not there is worth a notice; one that says no is an error.
 fn unanswered(report: &Report, error: &postgres::Error) -> Finding {
-    let place = place(&report.config.database.url);
+    let place = place(&report.config.database);
     let answered = error.code().is_some() || error.class() != Class::Connection;
+    let said = located(&place, error);
     let (severity, message) = if answered {
-        (Severity::Error, format!("{place}: {error}"))
+        (Severity::Error, said)
     } else {
-        let message = format!("{place} does not answer, so only the configuration was checked: {error}");
+        let message = format!("it does not answer, so only the configuration was checked: {said}");
         (Severity::Notice, message)
     };
     Finding {

@@ -13,7 +13,7 @@ pub enum Error {
     #[error("the configuration is refused\n{0}")]
     Config(#[from] Refused),
     /// The database did not do what it was asked.
-    #[error("{place}: {source}")]
+    #[error("{}", located(place, source))]
     Database {
         /// Where it is, without its password.
         place: String,
@@ -79,5 +79,15 @@ impl Error {
             Error::Usage(_) => 2,
             _ => 1,
         }
+    }
+}
+
+/// What the database said, and which database it was where that is not said already.
+pub(super) fn located(place: &str, source: &postgres::Error) -> String {
+    let said = source.to_string();
+    if said.contains(place) {
+        said
+    } else {
+        format!("{place}: {said}")
     }
 }

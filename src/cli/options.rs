@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Error;
-use crate::config::{self, Config, Period, Report, Request, shown_url};
+use crate::config::{self, Config, DatabaseConfig, Period, Report, Request};
 use crate::dialect::{Dialect, OLDEST};
 use crate::enqueue;
 use crate::postgres::{self, Class, Client, Database, Settings};
@@ -107,8 +107,8 @@ impl DatabaseOptions {
             ..self.request()
         };
         let config = config::read(&request).into_config()?;
-        let place = place(&config.database.url);
-        let database = Settings::parse(&config.database.url)
+        let place = place(&config.database);
+        let database = Settings::of(&config.database)
             .and_then(|settings| Database::new(&settings.with_pool_size(connections)))
             .map_err(|source| refused(&place, source))?;
         Ok(Opened {
@@ -157,10 +157,10 @@ impl DatabaseOptions {
 }
 
 /// Where a database is, fit to be shown.
-pub(super) fn place(url: &str) -> String {
-    match url {
-        "" => "the database of the PG* variables".to_owned(),
-        url => shown_url(url),
+pub(super) fn place(config: &DatabaseConfig) -> String {
+    match Settings::of(config) {
+        Ok(settings) => settings.describe(),
+        Err(_) => "the database".to_owned(),
     }
 }
 

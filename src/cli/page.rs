@@ -167,6 +167,6 @@ mod tests {
             .expect("printed");
         page.table(&[("NAME", Align::Left)], &[]).expect("printed");
         let text = String::from_utf8(out.0.lock().expect("one thread").clone()).expect("UTF-8");
-        assert_eq!(text, "NAME           N\né              1\na\\u{1b}[31m  1234\n");
+        assert_eq!(text, "NAME            N\né               1\na\\u{1b}[31m  1234\n");
     }
 }

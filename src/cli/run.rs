@@ -39,14 +39,14 @@ impl Run {
             .map_err(|error| not_started(format!("traces cannot be sent: {error}")))?;
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            database = %place(&config.database.url),
+            database = %place(&config.database),
             schema = %config.database.schema,
             queues = config.queues.len(),
             "starting"
         );
         let (stop, stopped) = oneshot::channel();
         lifecycle::on_signals(stop).map_err(|error| not_started(format!("signals cannot be heard: {error}")))?;
-        let place = place(&config.database.url);
+        let place = place(&config.database);
         let worker = Worker::new(config).with_tracer(tracer);
         let report = worker
             .run(async { drop(stopped.await) })

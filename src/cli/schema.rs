@@ -129,7 +129,13 @@ fn status_lines(page: &mut Page, status: &Status) -> std::io::Result<()> {
                 builds.pending, builds.in_progress, builds.failed
             ),
         ),
-        ("invalid indexes", install.invalid_indexes.join(", ")),
+        (
+            "invalid indexes",
+            match install.invalid_indexes.as_slice() {
+                [] => "none".to_owned(),
+                names => names.join(", "),
+            },
+        ),
         ("can do", install.capabilities.join(", ")),
     ])
 }

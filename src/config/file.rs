@@ -65,7 +65,7 @@ pub(super) struct Database {
     pub(super) pool_size: Option<usize>,
     /// Whether a pooler stands between: `none`, `transaction` (PgBouncer in transaction mode: no LISTEN, no prepared
     /// statements), or `auto` to find out at start.
-    #[schemars(extend("default" = "auto"))]
+    #[schemars(with = "Option<String>", extend("enum" = ["auto", "none", "transaction"], "default" = "auto"))]
     pub(super) pooler: Option<Pooler>,
 }
 

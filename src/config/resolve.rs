@@ -57,6 +57,15 @@ impl<'a> Resolver<'a> {
     /// Refuses a key. The first word about a key is the true one; what follows from it, or from one of the
     /// elements of a list, is left unsaid.
     pub(super) fn error(&mut self, key: &str, message: impl Into<String>) {
+        self.find(Severity::Error, key, message.into());
+    }
+
+    /// Says something about a key that is no reason to refuse it.
+    pub(super) fn notice(&mut self, key: &str, message: impl Into<String>) {
+        self.find(Severity::Notice, key, message.into());
+    }
+
+    fn find(&mut self, severity: Severity, key: &str, message: String) {
         let about = |finding: &Finding| {
             let rest = finding.key.strip_prefix(key);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
@@ -78,10 +87,10 @@ impl<'a> Resolver<'a> {
             }
         };
         self.findings.push(Finding {
-            severity: Severity::Error,
+            severity,
             key: key.to_owned(),
             place,
-            message: message.into(),
+            message,
         });
     }
 
@@ -208,10 +217,15 @@ impl File {
                 )
             }
         };
-        if !url.is_empty()
-            && let Err(error) = Settings::parse(&url)
-        {
-            resolver.error(key, error.to_string());
+        if !url.is_empty() {
+            match Settings::parse(&url) {
+                Ok(settings) if !settings.ignored().is_empty() => {
+                    let ignored = settings.ignored().join(", ");
+                    resolver.notice(key, format!("of no use here and passed over: {ignored}"));
+                }
+                Ok(_) => {}
+                Err(error) => resolver.error(key, error.to_string()),
+            }
         }
         let shown = if url.is_empty() {
             "(the PG* variables)".to_owned()
@@ -234,11 +248,20 @@ impl File {
                 "must have 1 to 50 bytes and no quotes; write it as it is called, unquoted",
             );
         }
+        let name = |pooler| match pooler {
+            Pooler::Auto => "auto",
+            Pooler::None => "none",
+            Pooler::Transaction => "transaction",
+        };
         DatabaseConfig {
             url,
             schema,
             pool_size: resolver.count("database.pool_size", self.database.pool_size, default::POOL_SIZE),
-            pooler: resolver.pick("database.pooler", self.database.pooler, Pooler::default),
+            pooler: {
+                let pooler = self.database.pooler;
+                resolver.pick("database.pooler", pooler.map(name), || name(Pooler::default()));
+                pooler.unwrap_or_default()
+            },
         }
     }
 

@@ -9,7 +9,8 @@ use crate::dialect::{Dialect, Template};
 use crate::job::{RawJson, State};
 use crate::postgres::{Error, Executor};
 
-const JOBS: Template = Template(include_str!("jobs.sql"));
+/// The statement behind [`jobs`].
+pub(super) const JOBS: Template = Template(include_str!("jobs.sql"));
 
 /// Which jobs of a queue to read; nothing set reads the newest of them.
 #[derive(Debug, Clone, Default)]

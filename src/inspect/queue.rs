@@ -9,7 +9,8 @@ use crate::postgres::{Error, Executor};
 
 use super::job::raw;
 
-const QUEUES: Template = Template(include_str!("queues.sql"));
+/// The statement behind [`queues`].
+pub(super) const QUEUES: Template = Template(include_str!("queues.sql"));
 
 /// How many jobs of a queue are in which state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

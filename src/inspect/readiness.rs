@@ -105,7 +105,7 @@ pub async fn check_database(executor: &impl Executor, config: &Config) -> Result
             found.error(
                 "database.schema",
                 format!(
-                    "there is no pg-boss in schema {schema:?}; let the Node app start once, or name another schema"
+                    "there is no pg-boss in schema {schema:?}; create it with `strawboss schema install`, let the Node app start once, or name another schema"
                 ),
             );
             return Ok(found);

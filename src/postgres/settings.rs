@@ -86,9 +86,12 @@ impl Settings {
     /// # Errors
     /// As [`Settings::parse`].
     pub fn of(config: &DatabaseConfig) -> Result<Settings, Error> {
-        Ok(Settings::parse(&config.url)?
-            .with_pool_size(config.pool_size)
-            .with_pooler(config.pooler))
+        let settings = Settings::parse(&config.url)?.with_pool_size(config.pool_size);
+        Ok(match config.pooler {
+            // The URL may know better: `pgbouncer=true`.
+            Pooler::Auto => settings,
+            pooler => settings.with_pooler(pooler),
+        })
     }
 
     fn parse_over(url: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Error> {
@@ -339,6 +342,20 @@ mod tests {
 
     fn refusal(url: &str) -> String {
         over(url, &[]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_pooler_named_in_the_url_stays_unless_the_section_names_one() {
+        let of = |pooler| {
+            let config = super::DatabaseConfig {
+                url: "postgres://u@h/d?pgbouncer=true".to_owned(),
+                pooler,
+                ..super::DatabaseConfig::default()
+            };
+            Settings::of(&config).expect("a good URL").pooler
+        };
+        assert_eq!(of(Pooler::Auto), Pooler::Transaction);
+        assert_eq!(of(Pooler::None), Pooler::None);
     }
 
     #[test]

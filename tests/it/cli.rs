@@ -157,6 +157,8 @@ fn wrong_usage_is_exit_code_2_on_standard_error() {
 #[test]
 fn every_command_teaches() {
     let commands = [
+        "demo",
+        "run",
         "check",
         "send",
         "queues list",
@@ -202,7 +204,7 @@ fn without_a_database_the_error_says_what_to_do_next() {
     let ended = run(&["queues", "list", "--database-url", &url]);
     assert_eq!(ended.code, 1);
     assert!(
-        ended.err.contains(&format!("postgres://app:***@127.0.0.1:{port}/app")),
+        ended.err.contains(&format!("app@127.0.0.1:{port}/app")),
         "{}",
         ended.err
     );
