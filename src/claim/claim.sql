@@ -19,7 +19,8 @@ busy AS MATERIALIZED (                                                         -
   GROUP BY b.group_id                                                          --? +group_limit
 ),                                                                             --? +group_limit
 next AS MATERIALIZED (
-  SELECT j.id, j.singleton_key
+  SELECT j.id
+    , j.singleton_key, j.priority, j.created_on                                --? +singleton
     , j.heartbeat_seconds AS own_heartbeat                                     --? heartbeat
     , j.group_id, COALESCE(busy.running, 0) AS running                         --? +group_limit
     , COALESCE(($7::jsonb ->> j.group_tier)::int, $6::int) AS group_limit      --? +group_limit
@@ -54,7 +55,9 @@ next AS MATERIALIZED (
   FOR UPDATE OF j SKIP LOCKED
 ),
 first_of_key AS (                                                              --? +singleton
-  SELECT next.*, row_number() OVER (PARTITION BY COALESCE(singleton_key, '')) AS place --? +singleton
+  SELECT next.*, row_number() OVER (                                           --? +singleton
+    PARTITION BY COALESCE(singleton_key, '') ORDER BY priority DESC, created_on, id --? +singleton
+  ) AS place                                                                   --? +singleton
   FROM next                                                                    --? +singleton
 ),                                                                             --? +singleton
 in_group AS (                                                                  --? +group_limit
