@@ -6,7 +6,8 @@
 -- Returns (name, id, state, dead_lettered, reason) of the rows written.
 -- Settling (flag `settle`), arrays of one length: $1 text[] queue, $2 uuid[] id, $3 int[] retry_count, $4 text[] output
 -- as JSON text or NULL, $5 bool[] fail for good, $6 float8[] no sooner than these seconds from now, $7 float8[] exactly
--- these seconds from now, $8 bool[] whether the heartbeat was lent by the claim. By the primary key.
+-- these seconds from now, $8 bool[] whether the heartbeat was lent by the claim. By the primary key: `IS TRUE` keeps the
+-- state out of the planner's sight, as in complete.sql.
 -- Sweeping (flag `sweep`): $1 text[] queues, $2 text schema, $3 text table; takes at most 1000 rows whose deadline or lease is over, under
 -- pg-boss's own advisory locks, and does nothing while another holds them. Wants i14 (schema 46), else the primary key.
 WITH verdict AS MATERIALIZED (
@@ -39,7 +40,7 @@ WITH verdict AS MATERIALIZED (
 ),
 gone AS (
   DELETE FROM {table} j USING verdict v
-  WHERE j.name = v.name AND j.id = v.id AND j.state = 'active' AND j.retry_count = v.retry_count
+  WHERE j.name = v.name AND j.id = v.id AND (j.state = 'active') IS TRUE AND j.retry_count = v.retry_count
   RETURNING j AS job, v.output::jsonb AS output, v.not_before, v.after, v.lent, v.terminal
     , j.retry_count < j.retry_limit AND NOT v.terminal AS again
     , CASE
