@@ -5,6 +5,8 @@ mod complete;
 mod fail;
 mod fence;
 mod pair;
+mod plans;
+mod statements;
 mod straw;
 mod sweep;
 
