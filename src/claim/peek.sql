@@ -3,6 +3,7 @@
 -- statements of several queues are joined by UNION ALL. Takes no locks. Wants i5 (name, start_after) up to schema 39 and
 -- i14 (name, state, blocked, start_after) where that is; between them there is no index by time but only i11 (name,
 -- priority DESC, created_on, start_after): there any due job will do, and only without one is the next one sought.
+-- Numbers are subtracted, not times: PostgreSQL refuses to subtract from a `start_after` of infinity.
 SELECT {position} - 1, EXTRACT(epoch FROM (
   SELECT start_after FROM {table} WHERE name = ($1::text[])[{position}] AND state < 'active' --? !live_index !priority_index
     AND NOT blocked                                                            --? !live_index !priority_index flows
