@@ -15,6 +15,11 @@ use crate::observe::{Metrics, PoolState};
 /// How long a caller waits for a connection while all are in use.
 const WAIT: Duration = Duration::from_secs(30);
 
+/// What a session of ours is told first. A statement that was prepared while the job table was empty would otherwise keep
+/// the plan for an empty table when thousands of jobs arrive, until the next ANALYZE: seconds for a claim. Planning anew
+/// costs a few tenths of a millisecond.
+const PLAN_ANEW: &str = "SET plan_cache_mode = force_custom_plan";
+
 /// The pool of connections. It opens one when there is none free and room for another, keeps those that come back, and
 /// replaces those that broke. Making a `Database` opens none.
 #[derive(Clone)]
@@ -48,6 +53,8 @@ pub(super) struct Session {
     pub(super) client: ClientWrapper,
     /// Set when the server turned out to be the wrong one: the connection is not to be used again.
     pub(super) unfit: AtomicBool,
+    /// Set once it has been told [`PLAN_ANEW`].
+    plans_anew: AtomicBool,
 }
 
 /// Opens and examines connections for the pool.
@@ -70,6 +77,7 @@ impl managed::Manager for Sessions {
         Ok(Session {
             client: ClientWrapper::new(client, wire),
             unfit: AtomicBool::new(false),
+            plans_anew: AtomicBool::new(false),
         })
     }
 
@@ -119,7 +127,14 @@ impl Database {
     /// Takes a connection from the pool, opening one if there is room; waits up to 30 s for one to come free.
     pub async fn client(&self) -> Result<Client, Error> {
         match self.pool.get().await {
-            Ok(session) => Ok(Client::new(session, Arc::clone(&self.shared))),
+            Ok(session) => {
+                if self.shared.pooler() == Pooler::None && !session.plans_anew.load(Ordering::Relaxed) {
+                    let told = session.client.batch_execute(PLAN_ANEW).await;
+                    told.map_err(|error| self.shared.noted(Error::Postgres(error)))?;
+                    session.plans_anew.store(true, Ordering::Relaxed);
+                }
+                Ok(Client::new(session, Arc::clone(&self.shared)))
+            }
             Err(error) => Err(self.shared.noted(match error {
                 PoolError::Backend(error) => error,
                 PoolError::Timeout(TimeoutType::Wait) => Error::Pool(format!(
