@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Demand;
 use crate::dialect::{Dialect, Template, Watch};
 use crate::observe::{Metrics, Pulse, Wakeup};
-use crate::postgres::{Class, Database, Error, Executor};
+use crate::postgres::{Class, Database, Error, Executor, within};
 use crate::queue::{Queue, QueueName};
 
 /// The statement that asks after one queue's first job; `{position}` is yet to be filled in.
@@ -20,6 +20,8 @@ pub const PEEK: Template = Template(include_str!("peek.sql"));
 const ROSTER: Duration = Duration::from_secs(10);
 /// The same while one of them does not exist yet.
 const ROSTER_MISSING: Duration = Duration::from_secs(5);
+/// How long a look may take before its connection is given up.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// A peek may take at most this share of the time between two peeks.
 const DUTY: u32 = 20;
 /// The longest a peek that took long is made up for: it may have waited for a lock or a connection, once.
@@ -135,7 +137,7 @@ impl Scout {
                     None => Ok(None),
                 }
             };
-            pause = match looked.await {
+            pause = match within(PATIENCE, looked).await {
                 Ok(due) => {
                     let tick = tick.max((started.elapsed() * DUTY).min(REST));
                     due.map_or(tick, |due| due.min(tick))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use deadpool::Runtime;
 use deadpool::managed::{self, Pool, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts};
 use deadpool_postgres::ClientWrapper;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect::connect;
 use super::{Class, Client, Error, Pooler, Settings, pooler};
@@ -230,6 +231,10 @@ impl Shared {
     }
 
     /// How long a statement may take to be answered.
+    pub(super) fn connector(&self) -> Result<MakeRustlsConnect, Error> {
+        self.settings.tls.connector()
+    }
+
     pub(super) fn patience(&self) -> Option<Duration> {
         self.settings.query_timeout
     }
