@@ -7,7 +7,7 @@ mod slots;
 
 pub use consumer::{Claimed, Consumer, Demand};
 pub use listener::Listener;
-pub use scout::{Scout, Served, Watched};
+pub use scout::{PEEK, Scout, Served, Watched};
 pub use slots::{Slot, Slots};
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
 
 use crate::config::QueueConfig;
-use crate::dialect::{Dialect, Template};
+use crate::dialect::{Capability, Dialect, Template};
 use crate::job::{Attempt, Group, Heartbeat, Job, RawJson};
 use crate::postgres::{Class, Error, Executor};
 use crate::queue::{Policy, Queue, QueueName};
@@ -65,7 +65,8 @@ impl Terms {
             Some(Policy::KeyStrictFifo) => flags.push("strict_fifo"),
             _ => {}
         }
-        if self.group_limit.is_some() {
+        // Where there are no groups, no job is of one.
+        if self.group_limit.is_some() && dialect.has(Capability::Groups) {
             flags.push("group_limit");
         }
         if self.min_priority.is_some() {
@@ -121,7 +122,7 @@ pub async fn claim(
 fn read(row: &Row, queue: &QueueName) -> Result<Arc<Job>, Error> {
     let expire: f64 = row.try_get("expire")?;
     let heartbeat_seconds: Option<i32> = row.try_get("heartbeat_seconds")?;
-    let own_heartbeat: Option<i32> = row.try_get("own_heartbeat")?;
+    let lent: bool = row.try_get("lent")?;
     let group: Option<String> = row.try_get("group_id")?;
     let data: Option<Json<Box<RawValue>>> = row.try_get("data")?;
     let trace_context: Option<Json<Box<RawValue>>> = row.try_get("trace_context")?;
@@ -138,10 +139,7 @@ fn read(row: &Row, queue: &QueueName) -> Result<Arc<Job>, Error> {
         start_after: moment(row, "start_after")?,
         started_on: moment(row, "started_on")?,
         expire: Duration::try_from_secs_f64(expire).unwrap_or(Duration::from_secs(1)),
-        heartbeat: heartbeat_seconds.map(|seconds| Heartbeat {
-            seconds,
-            lent: own_heartbeat.is_none(),
-        }),
+        heartbeat: heartbeat_seconds.map(|seconds| Heartbeat { seconds, lent }),
         group: match group {
             Some(id) => Some(Group {
                 id,

@@ -131,7 +131,7 @@ pub struct Queue {
     pub name: QueueName,
     /// The policy; `None` where the row says something this build does not know.
     pub policy: Option<Policy>,
-    /// The physical job table, unquoted (`job` on schema 24, `job_common` or `j…` later).
+    /// The physical job table, unquoted (`j…` on schema 24, `job_common` or `j…` later).
     pub table: String,
     /// Inserts emit `NOTIFY` (schema 32 and later).
     pub notify: bool,

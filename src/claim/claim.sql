@@ -2,7 +2,10 @@
 -- $1 text queue, $2 int limit, $3 int lease lent to jobs without a heartbeat (NULL: none), $4 int lowest and $5 int
 -- highest priority (NULL: any), $6 int jobs of a group that may be active, $7 jsonb the same by tier (NULL: no tiers).
 -- Locks the rows it takes and skips locked ones. Wants i5 (name, start_after) up to schema 39 and i11
--- (name, priority DESC, created_on, start_after) from 40 on; the update goes by the primary key (name, id).
+-- (name, priority DESC, created_on, start_after) from 40 on, and i2, i3, i7, i8, i10 for what policies and groups ask; the
+-- update goes by the primary key (name, id). Two turns of phrase keep the planner to that when its statistics are of an
+-- emptier table: it cannot see through the sub-select in LIMIT, so it prefers the index that has the order to sorting the
+-- few rows it expects; and ids in an array are looked up, where a join might be turned around.
 WITH
 heads AS MATERIALIZED (                                                        --? +strict_fifo
   SELECT DISTINCT ON (h.singleton_key) h.id                                    --? +strict_fifo
@@ -19,7 +22,8 @@ busy AS MATERIALIZED (                                                         -
   GROUP BY b.group_id                                                          --? +group_limit
 ),                                                                             --? +group_limit
 next AS MATERIALIZED (
-  SELECT j.id, j.singleton_key
+  SELECT j.id
+    , j.singleton_key, j.priority, j.created_on                                --? +singleton
     , j.heartbeat_seconds AS own_heartbeat                                     --? heartbeat
     , j.group_id, COALESCE(busy.running, 0) AS running                         --? +group_limit
     , COALESCE(($7::jsonb ->> j.group_tier)::int, $6::int) AS group_limit      --? +group_limit
@@ -50,11 +54,13 @@ next AS MATERIALIZED (
       < COALESCE(($7::jsonb ->> j.group_tier)::int, $6::int))                  --? +group_limit
   ORDER BY j.priority DESC, j.created_on
     , j.id                                                                     --? fetch_order_by_id
-  LIMIT $2::int
+  LIMIT (SELECT $2::int)
   FOR UPDATE OF j SKIP LOCKED
 ),
 first_of_key AS (                                                              --? +singleton
-  SELECT next.*, row_number() OVER (PARTITION BY COALESCE(singleton_key, '')) AS place --? +singleton
+  SELECT next.*, row_number() OVER (                                           --? +singleton
+    PARTITION BY COALESCE(singleton_key, '') ORDER BY priority DESC, created_on, id --? +singleton
+  ) AS place                                                                   --? +singleton
   FROM next                                                                    --? +singleton
 ),                                                                             --? +singleton
 in_group AS (                                                                  --? +group_limit
@@ -74,14 +80,13 @@ SET state = 'active'
   , heartbeat_on = {now}                                                       --? heartbeat
   , heartbeat_seconds = COALESCE(j.heartbeat_seconds, $3::int)                 --? heartbeat
   , retry_count = j.retry_count + (j.started_on IS NOT NULL)::int
-FROM chosen
-WHERE j.name = $1 AND j.id = chosen.id
+WHERE j.name = $1 AND j.id = ANY (ARRAY(SELECT id FROM chosen))
 RETURNING j.id, j.retry_count, j.data, j.retry_limit, j.priority, j.created_on, j.start_after, j.started_on,
   j.singleton_key
   , EXTRACT(epoch FROM j.expire_in)::float8 AS expire                          --? v10
   , j.expire_seconds::float8 AS expire                                         --? !v10
-  , j.heartbeat_seconds, chosen.own_heartbeat                                  --? heartbeat
-  , NULL::int AS heartbeat_seconds, NULL::int AS own_heartbeat                 --? !heartbeat
+  , j.heartbeat_seconds, j.id NOT IN (SELECT id FROM next WHERE own_heartbeat IS NOT NULL) AS lent --? heartbeat
+  , NULL::int AS heartbeat_seconds, false AS lent                              --? !heartbeat
   , j.group_id, j.group_tier                                                   --? groups
   , NULL::text AS group_id, NULL::text AS group_tier                           --? !groups
   , j.trace_context                                                            --? trace_context

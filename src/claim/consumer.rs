@@ -13,13 +13,15 @@ use crate::dialect::Watch;
 use crate::handler::Handler;
 use crate::job::Job;
 use crate::observe::{Metrics, Pulse, Wakeup};
-use crate::postgres::{Class, Database};
+use crate::postgres::{Class, Database, within};
 use crate::queue::{Queue, QueueName};
 
 /// After a full batch, how long freed places are gathered so that one claim serves many of them.
 const GATHER: Duration = Duration::from_millis(2);
 /// How often a consumer that waits says that it is alive.
 const BEAT: Duration = Duration::from_secs(5);
+/// How long a claim may take before its connection is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a consumer waits after a claim that failed.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
@@ -186,7 +188,7 @@ impl Consumer {
             let jobs = claim(&client, sql, &self.terms, &self.name, slots.len()).await?;
             Ok((claimed, jobs))
         };
-        match result.await {
+        match within(PATIENCE, result).await {
             Ok((claimed, jobs)) => {
                 self.metrics
                     .claim_duration
@@ -212,7 +214,6 @@ impl Consumer {
             }
             Err(error) => {
                 drop(slots);
-                let error: crate::postgres::Error = error;
                 self.metrics
                     .db_errors
                     .with_label_values(&[error.class().as_str()])

@@ -1,7 +1,6 @@
 //! Looks at all served queues with one statement and wakes the consumers that have something to do.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,15 +9,19 @@ use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use super::Demand;
-use crate::dialect::{Capability, Dialect, Watch};
+use crate::dialect::{Dialect, Template, Watch};
 use crate::observe::{Metrics, Pulse, Wakeup};
-use crate::postgres::{Class, Database, Error, Executor};
+use crate::postgres::{Class, Database, Error, Executor, within};
 use crate::queue::{Queue, QueueName};
 
+/// The statement that asks after one queue's first job; `{position}` is yet to be filled in.
+pub const PEEK: Template = Template(include_str!("peek.sql"));
 /// How often the rows of the served queues are read again.
 const ROSTER: Duration = Duration::from_secs(10);
 /// The same while one of them does not exist yet.
 const ROSTER_MISSING: Duration = Duration::from_secs(5);
+/// How long a look may take before its connection is given up.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// A peek may take at most this share of the time between two peeks.
 const DUTY: u32 = 20;
 /// The longest a peek that took long is made up for: it may have waited for a lock or a connection, once.
@@ -134,7 +137,7 @@ impl Scout {
                     None => Ok(None),
                 }
             };
-            pause = match looked.await {
+            pause = match within(PATIENCE, looked).await {
                 Ok(due) => {
                     let tick = tick.max((started.elapsed() * DUTY).min(REST));
                     due.map_or(tick, |due| due.min(tick))
@@ -185,13 +188,9 @@ impl Scout {
             }
             peek.names.push(watched.name.to_string());
             peek.positions.push(position);
-            let earliest = earliest(dialect, &dialect.qualified(&queue.table), peek.names.len());
-            let _ = write!(
-                peek.sql,
-                "SELECT {}, EXTRACT(epoch FROM ({earliest}))::float8 - EXTRACT(epoch FROM {})::float8",
-                peek.names.len() - 1,
-                dialect.now()
-            );
+            let one = PEEK.render(dialect, &queue.table);
+            peek.sql
+                .push_str(&one.replace("{position}", &peek.names.len().to_string()));
             watched.served.send_if_modified(|served| {
                 let same = served
                     .as_ref()
@@ -246,36 +245,5 @@ impl Scout {
             }
         }
         Ok(next)
-    }
-}
-
-/// The earliest `start_after` of a queue's claimable jobs, by whichever index the dialect has for it.
-fn earliest(dialect: &Dialect, table: &str, parameter: usize) -> String {
-    let now = dialect.now();
-    let blocked = if dialect.has(Capability::Flows) {
-        " AND NOT blocked"
-    } else {
-        ""
-    };
-    let queued = |state: &str| format!("FROM {table} WHERE name = ($1::text[])[{parameter}] AND {state}{blocked}");
-    if dialect.has(Capability::LiveIndex) {
-        let first = |state: &str| {
-            format!(
-                "(SELECT start_after {} ORDER BY start_after LIMIT 1)",
-                queued(&format!("state = '{state}'")).replace(" AND NOT blocked", " AND blocked = false")
-            )
-        };
-        format!("LEAST({}, {})", first("created"), first("retry"))
-    } else if dialect.has(Capability::PriorityIndex) {
-        // Without an index by time: any due job will do, and only where there is none is the next one sought.
-        let waiting = queued("state < 'active'");
-        format!(
-            "COALESCE((SELECT start_after {waiting} AND start_after <= {now} LIMIT 1), (SELECT min(start_after) {waiting}))"
-        )
-    } else {
-        format!(
-            "SELECT start_after {} ORDER BY start_after LIMIT 1",
-            queued("state < 'active'")
-        )
     }
 }

@@ -13,7 +13,8 @@ pub enum Capability {
     Groups,
     /// Policy `key_strict_fifo` (28, pg-boss 12.10).
     StrictFifo,
-    /// `heartbeat_on` and `heartbeat_seconds` (30, pg-boss 12.12).
+    /// `heartbeat_on` and `heartbeat_seconds` (30, pg-boss 12.12). Up to 36 (12.25) pg-boss's supervisor looks for silent
+    /// jobs only in queues that have a heartbeat of their own; a lease lent to a job of another queue is ours to watch.
     Heartbeat,
     /// `blocked`, `blocking`, `pending_dependencies` (31, pg-boss 12.19).
     Flows,
@@ -21,7 +22,7 @@ pub enum Capability {
     InlineFlows,
     /// `queue.notify` (32, pg-boss 12.21).
     Notify,
-    /// A job that is due this very instant is fetched (37, pg-boss 12.26).
+    /// A job that is due this very instant is fetched (37; pg-boss 12.27, and 12.26 but for its first release).
     FetchInclusive,
     /// A fetch breaks ties by id (up to 39, pg-boss 12.29).
     FetchOrderById,
@@ -45,9 +46,10 @@ pub enum Capability {
     BackoffFloor,
     /// `job_now()` (42, pg-boss 12.33).
     JobNow,
-    /// The index for priority order, i11 (40, pg-boss 12.30).
+    /// The index for priority order, i11, has taken the place of the one by time, i5 (40, pg-boss 12.30). Built some time
+    /// after the migration, so the catalog says whether it is there.
     PriorityIndex,
-    /// The index over live states, i14 (46, pg-boss 12.38).
+    /// The index over live states, i14 (46, pg-boss 12.38), once it is built.
     LiveIndex,
 }
 
@@ -152,8 +154,13 @@ impl Capability {
             Capability::RetryDelayMax => catalog.has_column("job", "retry_delay_max"),
             Capability::BackoffAdds => matches!(version, 25 | 26),
             Capability::JobNow => catalog.has_function("job_now"),
-            Capability::PriorityIndex => version >= 40,
-            Capability::LiveIndex => version >= 46,
+            Capability::PriorityIndex => version >= 40 && built(catalog, "job_common_i11"),
+            Capability::LiveIndex => version >= 46 && built(catalog, "job_common_i14"),
         }
     }
+}
+
+/// Whether an index of the common table is there and valid; an install without such a table is taken at its version's word.
+fn built(catalog: &Catalog, index: &str) -> bool {
+    catalog.has_index(index) || !catalog.has_table("job_common")
 }

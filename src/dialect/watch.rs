@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Dialect, NEWEST, OLDEST, Template, quoted};
 use crate::observe::{Metrics, Pulse};
-use crate::postgres::{Class, Client, Database, Error, Executor};
+use crate::postgres::{Class, Client, Database, Error, Executor, within};
 
 /// How often the schema is looked at when nothing asks for it.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// How long a look may take before its connection is given up.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How soon a schema that cannot be spoken, or a database that cannot be reached, is looked at again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -152,7 +154,7 @@ impl Watcher {
         while !stop.is_cancelled() {
             pulse.beat();
             let looked = tokio::select! {
-                looked = self.look(&mut fingerprint) => looked,
+                looked = within(PATIENCE, self.look(&mut fingerprint)) => looked,
                 () = stop.cancelled() => return,
             };
             let pause = match looked {

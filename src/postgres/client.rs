@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::owing::Owing;
 use super::pool::{Sessions, Shared};
 use super::{Class, Error, Executor, Param, Pooler};
 
@@ -32,6 +33,8 @@ pub struct Transaction<'a> {
 struct Watch<'a> {
     /// Set when the connection is not to be used again.
     unfit: &'a AtomicBool,
+    /// What a statement outside of a transaction is run on.
+    pooled: Option<&'a Object<Sessions>>,
     shared: &'a Shared,
 }
 
@@ -45,6 +48,7 @@ impl Client {
         let session = &mut *self.session;
         let watch = Watch {
             unfit: &session.unfit,
+            pooled: None,
             shared: &self.shared,
         };
         let inner = watch.over(session.client.transaction()).await?;
@@ -64,6 +68,7 @@ impl Client {
     fn watch(&self) -> Watch<'_> {
         Watch {
             unfit: &self.session.unfit,
+            pooled: Some(&self.session),
             shared: &self.shared,
         }
     }
@@ -147,7 +152,7 @@ impl Executor for Transaction<'_> {
 impl Watch<'_> {
     /// Waits for an answer as long as the settings allow, and passes an error on to those concerned.
     async fn over<T>(self, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Error> {
-        let owing = Owing(self.unfit);
+        let owing = Owing::new(self.unfit, self.pooled.map(|session| (session, self.shared)));
         let done = match self.shared.patience() {
             None => work.await.map_err(Error::Postgres),
             Some(limit) => match tokio::time::timeout(limit, work).await {
@@ -166,22 +171,6 @@ impl Watch<'_> {
             }
             self.shared.noted(error)
         })
-    }
-}
-
-/// A connection that owes an answer. Dropped in that state, because whoever asked has gone, it leaves the connection
-/// unfit: the next one would have to wait for that answer first.
-struct Owing<'a>(&'a AtomicBool);
-
-impl Owing<'_> {
-    fn answered(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Owing<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

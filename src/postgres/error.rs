@@ -25,7 +25,7 @@ pub enum Error {
         /// What the server or the network said, where one of them said something.
         cause: Option<tokio_postgres::Error>,
     },
-    /// No answer within the settings' `query_timeout`; the connection is given up, and whether the statement was run is
+    /// No answer within the settings' `query_timeout`, or within the caller's patience; the connection is given up, and whether the statement was run is
     /// not known.
     #[error("no answer from the database within {} s; the connection is given up", .0.as_secs_f32())]
     Timeout(Duration),

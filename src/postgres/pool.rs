@@ -7,6 +7,7 @@ use std::time::Duration;
 use deadpool::Runtime;
 use deadpool::managed::{self, Pool, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts};
 use deadpool_postgres::ClientWrapper;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::connect::connect;
 use super::{Class, Client, Error, Pooler, Settings, pooler};
@@ -14,6 +15,11 @@ use crate::observe::{Metrics, PoolState};
 
 /// How long a caller waits for a connection while all are in use.
 const WAIT: Duration = Duration::from_secs(30);
+
+/// What a session of ours is told first. A statement that was prepared while the job table was empty would otherwise keep
+/// the plan for an empty table when thousands of jobs arrive, until the next ANALYZE: seconds for a claim. Planning anew
+/// costs a few tenths of a millisecond.
+const PLAN_ANEW: &str = "SET plan_cache_mode = force_custom_plan";
 
 /// The pool of connections. It opens one when there is none free and room for another, keeps those that come back, and
 /// replaces those that broke. Making a `Database` opens none.
@@ -48,6 +54,8 @@ pub(super) struct Session {
     pub(super) client: ClientWrapper,
     /// Set when the server turned out to be the wrong one: the connection is not to be used again.
     pub(super) unfit: AtomicBool,
+    /// Set once it has been told [`PLAN_ANEW`].
+    plans_anew: AtomicBool,
 }
 
 /// Opens and examines connections for the pool.
@@ -70,6 +78,7 @@ impl managed::Manager for Sessions {
         Ok(Session {
             client: ClientWrapper::new(client, wire),
             unfit: AtomicBool::new(false),
+            plans_anew: AtomicBool::new(false),
         })
     }
 
@@ -119,7 +128,14 @@ impl Database {
     /// Takes a connection from the pool, opening one if there is room; waits up to 30 s for one to come free.
     pub async fn client(&self) -> Result<Client, Error> {
         match self.pool.get().await {
-            Ok(session) => Ok(Client::new(session, Arc::clone(&self.shared))),
+            Ok(session) => {
+                if self.shared.pooler() == Pooler::None && !session.plans_anew.load(Ordering::Relaxed) {
+                    let told = session.client.batch_execute(PLAN_ANEW).await;
+                    told.map_err(|error| self.shared.noted(Error::Postgres(error)))?;
+                    session.plans_anew.store(true, Ordering::Relaxed);
+                }
+                Ok(Client::new(session, Arc::clone(&self.shared)))
+            }
             Err(error) => Err(self.shared.noted(match error {
                 PoolError::Backend(error) => error,
                 PoolError::Timeout(TimeoutType::Wait) => Error::Pool(format!(
@@ -215,6 +231,10 @@ impl Shared {
     }
 
     /// How long a statement may take to be answered.
+    pub(super) fn connector(&self) -> Result<MakeRustlsConnect, Error> {
+        self.settings.tls.connector()
+    }
+
     pub(super) fn patience(&self) -> Option<Duration> {
         self.settings.query_timeout
     }

@@ -1,6 +1,6 @@
 -- The rows of the queues $1 text[], or of all of them if it is NULL, ordered by name.
 SELECT q.name, q.policy, q.dead_letter, q.retry_limit, q.retry_delay, q.retry_backoff, q.expire_seconds
-  , 'job' AS table_name                                                        --? v10
+  , q.partition_name AS table_name                                             --? v10
   , q.table_name                                                               --? !v10
   , q.notify                                                                   --? notify
   , false AS notify                                                            --? !notify

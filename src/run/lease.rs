@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::dialect::{Template, Watch};
 use crate::job::{Attempt, Job, Outcome};
 use crate::observe::{Metrics, Pulse};
-use crate::postgres::{Class, Database, Error, Executor, Param};
+use crate::postgres::{Class, Database, Error, Executor, Param, within};
 use crate::queue::{Queue, QueueName};
 
 /// Renews leases.
@@ -25,6 +25,8 @@ const SHARE: u32 = 4;
 const UNLEASED: Duration = Duration::from_secs(15);
 /// How often a keeper with nothing to do says that it is alive.
 const BEAT: Duration = Duration::from_secs(1);
+/// How long a renewal may take before its connection is given up.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How soon a renewal that failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -246,7 +248,7 @@ impl Keeper {
             for (table, asked) in self.leases.due(Instant::now()) {
                 let begun = Instant::now();
                 let touched = tokio::select! {
-                    touched = self.touch(&table, &asked) => touched,
+                    touched = within(PATIENCE, self.touch(&table, &asked)) => touched,
                     () = stop.cancelled() => return,
                 };
                 match touched {

@@ -1,10 +1,13 @@
 -- Fails attempts as pg-boss does: the row is deleted and inserted again, as `retry` while it has retries left and as
 -- `failed` otherwise, or where a policy's unique index has no room for it; a failed job leaves a copy in its dead letter queue.
--- The whole row is carried along as one value, so that columns unknown to us keep what they hold.
+-- The whole row is carried along as one value, so that columns unknown to us keep what they hold. A job that fails with
+-- retries left, or beyond its limit, is given a `start_after` all the same: that is what pg-boss does. Version 10 counts
+-- the retention of a dead letter from there and never fails a job for good ahead of time, so there it stays.
 -- Returns (name, id, state, dead_lettered, reason) of the rows written.
 -- Settling (flag `settle`), arrays of one length: $1 text[] queue, $2 uuid[] id, $3 int[] retry_count, $4 text[] output
 -- as JSON text or NULL, $5 bool[] fail for good, $6 float8[] no sooner than these seconds from now, $7 float8[] exactly
--- these seconds from now, $8 bool[] whether the heartbeat was lent by the claim. By the primary key.
+-- these seconds from now, $8 bool[] whether the heartbeat was lent by the claim. By the primary key: `IS TRUE` keeps the
+-- state out of the planner's sight, as in complete.sql.
 -- Sweeping (flag `sweep`): $1 text[] queues, $2 text schema, $3 text table; takes at most 1000 rows whose deadline or lease is over, under
 -- pg-boss's own advisory locks, and does nothing while another holds them. Wants i14 (schema 46), else the primary key.
 WITH verdict AS MATERIALIZED (
@@ -37,8 +40,8 @@ WITH verdict AS MATERIALIZED (
 ),
 gone AS (
   DELETE FROM {table} j USING verdict v
-  WHERE j.name = v.name AND j.id = v.id AND j.state = 'active' AND j.retry_count = v.retry_count
-  RETURNING j AS job, v.output::jsonb AS output, v.not_before, v.after, v.lent
+  WHERE j.name = v.name AND j.id = v.id AND (j.state = 'active') IS TRUE AND j.retry_count = v.retry_count
+  RETURNING j AS job, v.output::jsonb AS output, v.not_before, v.after, v.lent, v.terminal
     , j.retry_count < j.retry_limit AND NOT v.terminal AS again
     , CASE
         WHEN NOT j.retry_backoff THEN j.retry_delay
@@ -55,7 +58,8 @@ settled AS (
         'state', CASE WHEN g.again THEN 'retry' ELSE 'failed' END,
         'completed_on', CASE WHEN NOT g.again THEN {now} END,
         'start_after', CASE
-          WHEN NOT g.again THEN (g.job).start_after
+          WHEN (g.job).retry_count = (g.job).retry_limit THEN (g.job).start_after
+          WHEN g.terminal THEN (g.job).start_after                             --? v10
           ELSE {now} + GREATEST(COALESCE(g.after, g.delay), g.not_before) * interval '1s'
         END,
         'heartbeat_on', NULL,                                                  --? heartbeat
@@ -112,7 +116,9 @@ dead AS (
     AND (r.job).name <> (r.job).dead_letter                                    --? v10
 )
 SELECT (r.job).name, (r.job).id, (r.job).state::text AS state
-  , (r.job).state = 'failed' AND (r.job).dead_letter IS NOT NULL AS dead_lettered
+  , (r.job).state = 'failed' AND (r.job).dead_letter IS NOT NULL
+    AND (r.job).name <> (r.job).dead_letter                                    --? v10
+    AS dead_lettered
   , v.reason
 FROM result r
 JOIN verdict v ON v.name = (r.job).name AND v.id = (r.job).id

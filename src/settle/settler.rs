@@ -15,10 +15,13 @@ use super::write::{Entry, Written, landed, operation, write};
 use crate::dialect::{Dialect, Watch};
 use crate::job::{Job, Outcome, Verdict};
 use crate::observe::{Failure, Metrics, ProcessSpan, Pulse, SettleOp, Tracer};
-use crate::postgres::{Class, Database, Error};
+use crate::postgres::{Class, Database, Error, within};
 use crate::queue::Queue;
 use crate::run::Leases;
 
+/// How long a write may take before its connection is given up: of a group, one of whose rows may be locked by somebody,
+/// and of a verdict that is tried apart.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 /// How often a settler with nothing to do says that it is alive.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -104,11 +107,12 @@ impl Settler {
             }
             let now = Instant::now();
             for (key, lane) in &mut lanes {
-                if let Some(group) = lane.next(now) {
+                while let Some(group) = lane.next(now) {
                     let (key, table) = (key.clone(), lane.table(&key.0).to_owned());
                     under_way.push(async move {
+                        let apart = group[0].is_apart();
                         let (group, answer) = writer.attempt(&table, key.1, group).await;
-                        (key, group, answer)
+                        (key, group, apart, answer)
                     });
                 }
             }
@@ -116,14 +120,14 @@ impl Settler {
             let beat = Instant::now() + BEAT;
             let wake = lanes
                 .values()
-                .filter_map(Lane::ready)
+                .filter_map(|lane| lane.ready(now))
                 .min()
                 .map_or(beat, |ready| ready.min(beat));
             tokio::select! {
                 got = self.verdicts.recv_many(&mut gathered, GROUP), if open && held < self.backlog => open = got > 0,
-                Some((key, group, answer)) = under_way.next() => {
+                Some((key, group, apart, answer)) = under_way.next() => {
                     let lane = lanes.entry(key).or_default();
-                    if let Some(refused) = lane.after(group, answer, Instant::now()) {
+                    if let Some(refused) = lane.after(group, apart, answer, Instant::now()) {
                         writer.forsake(refused);
                     }
                 }
@@ -158,7 +162,8 @@ impl Writer {
             Some(dialect) => dialect,
             None => self.watch.clone().spoken().await,
         };
-        let error = match self.write(&dialect, table, operation, &group).await {
+        let patience = if group[0].is_apart() { PATIENCE.1 } else { PATIENCE.0 };
+        let error = match within(patience, self.write(&dialect, table, operation, &group)).await {
             Ok(written) => {
                 self.conclude(operation, group.drain(..).map(|tried| tried.item), written);
                 return (group, Answer::Written);
@@ -311,6 +316,7 @@ impl Writer {
 /// What an error says about the group it met.
 fn answer(error: &Error) -> Answer {
     match (error, error.class(), error.code()) {
+        (Error::Timeout(_), ..) => Answer::Refused,
         (Error::Pool(_), ..) | (_, Class::Connection, _) => Answer::Away,
         (_, _, Some(&SqlState::UNDEFINED_TABLE)) => Answer::Gone,
         // Says the same of every row.

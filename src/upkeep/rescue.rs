@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::claim::Served;
 use crate::dialect::Watch;
 use crate::observe::{Metrics, Pulse};
-use crate::postgres::{Class, Database, Error, Executor};
+use crate::postgres::{Class, Database, Error, Executor, within};
 use crate::queue::QueueName;
 use crate::run::Leases;
 use crate::schema::spelling;
@@ -20,6 +20,8 @@ use crate::settle::FAIL;
 const INTERVAL: Duration = Duration::from_secs(3);
 /// A sweep may take at most this share of the time between two: before schema 46 no index leads to active rows.
 const DUTY: u32 = 50;
+/// How long a sweep may take before its connection is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest a sweep that took long is made up for.
 const REST: Duration = Duration::from_secs(60);
 /// After the database was away: whoever lost leases by that renews them first.
@@ -59,7 +61,7 @@ impl Rescuer {
                     continue;
                 }
                 let swept = tokio::select! {
-                    swept = self.sweep(&served, &table, &queues) => swept,
+                    swept = within(PATIENCE, self.sweep(&served, &table, &queues)) => swept,
                     () = stop.cancelled() => return,
                 };
                 let pause = match swept {

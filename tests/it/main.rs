@@ -2,6 +2,7 @@
 
 mod cli;
 mod cluster;
+mod differential;
 mod enqueue;
 mod handler;
 mod observe;

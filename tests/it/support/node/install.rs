@@ -91,7 +91,7 @@ fn install() -> Result<Installed, String> {
     let complete = directory.join("complete");
     if !complete.exists() {
         say(&format!(
-            "Installing pg-boss of five releases from npm into {}",
+            "Installing pg-boss of several releases from npm into {}",
             directory.display()
         ));
         fs::write(directory.join("package.json"), PACKAGES).map_err(failed)?;

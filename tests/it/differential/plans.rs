@@ -1,0 +1,220 @@
+//! The plan of every statement on a table of 200,000 jobs, with statistics and without.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use strawboss::claim::Terms;
+use strawboss::postgres::{Database, Settings};
+use strawboss::queue::Policy;
+use tokio_postgres::Client;
+
+use super::statements::{Statement, claim, others};
+use super::{Straw, id, on_releases};
+use crate::support::{Release, Schema};
+
+on_releases!(indexes: V10_4_2 schema_24, V11_1_2 schema_26, V12_27_0 schema_37, V12_38_0 schema_46);
+
+/// Mostly finished jobs, as in a queue that has been worked on for a week, some due, some for later, a few under way.
+const JOBS: &str = "
+    insert into {schema}.job (id, name, priority, state, policy, start_after, created_on, started_on, keep_until, singleton_key)
+    select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid,
+      case when n % 4 = 0 then 'other' else 'q' end,
+      n % 3,
+      (case when n <= 200 then 'active' when n % 100 = 1 then 'retry' when n % 20 in (2, 3) then 'created' when n % 100 = 5
+        then 'failed' else 'completed' end)::{schema}.job_state,
+      'standard',
+      now() + case when n % 20 = 3 then interval '1 day' else interval '-1 day' end,
+      now() - n * interval '1 second',
+      case when n <= 200 then now() end,
+      now() + interval '14 days',
+      'k' || n
+    from generate_series(1, 200000) n";
+
+/// The values for a statement: fifty attempts, or a claim of fifty.
+fn values(statement: &Statement, table: &str, schema: &str) -> String {
+    let fifty = |value: &str, kind: &str| format!("array_fill({value}::{kind}, array[50])");
+    let value = |(place, kind): (usize, &str)| match (statement.what, kind) {
+        ("sweep", "text[]") | ("peek", _) => "'{q}'".to_owned(),
+        ("sweep", "text") => format!("'{}'", if place == 1 { schema } else { table }),
+        (_, "text[]") if place == 0 => fifty("'q'", "text"),
+        (_, "uuid[]") => format!(
+            "array[{}]::uuid[]",
+            (1..=50).map(|n| format!("'{}'", id(n))).collect::<Vec<_>>().join(", ")
+        ),
+        (_, "int[]") => fifty("0", "int"),
+        (_, "bool[]") => fifty("false", "bool"),
+        (_, "text[]") => fifty("null", "text"),
+        (_, "float8[]") => fifty("null", "float8"),
+        (_, "text") => "'q'".to_owned(),
+        (_, "int") if place == 1 => "50".to_owned(),
+        (_, "int") if place == 5 => "3".to_owned(),
+        _ => "null".to_owned(),
+    };
+    statement
+        .types
+        .split(", ")
+        .enumerate()
+        .map(value)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The indexes that a statement may use (`pkey`, `i5`…). None: any way will do.
+fn intended(what: &str, version: i32) -> Option<&'static [&'static str]> {
+    let queued = if version < 40 { "i5" } else { "i11" };
+    match what {
+        "peek" if version >= 46 => Some(&["i14"]),
+        "peek" => Some(&["i5"]),
+        "sweep" if version >= 46 => Some(&["i14", "pkey"]),
+        // No index leads to active rows before schema 46; whoever sweeps takes care not to do so too often.
+        "sweep" => None,
+        "standard" if queued == "i5" => Some(&["i5", "pkey"]),
+        "standard" => Some(&["i11", "pkey"]),
+        "singleton" if queued == "i5" => Some(&["i5", "i2", "pkey"]),
+        "singleton" => Some(&["i11", "i2", "pkey"]),
+        "groups" if queued == "i5" => Some(&["i5", "i7", "pkey"]),
+        "groups" => Some(&["i11", "i7", "pkey"]),
+        "key_strict_fifo" if queued == "i5" => Some(&["i5", "i8", "pkey"]),
+        "key_strict_fifo" => Some(&["i10", "i8", "i11", "pkey"]),
+        _ => Some(&["pkey"]),
+    }
+}
+
+/// The indexes of a plan by the ends of their names, and `all of it` where a job table is read from end to end.
+fn ways(plan: &Value, found: &mut BTreeSet<String>) {
+    let job_table = |name: &str| name.starts_with('j') && name != "job_dependency";
+    match (
+        plan["Node Type"].as_str(),
+        plan["Relation Name"].as_str(),
+        plan["Index Name"].as_str(),
+    ) {
+        (Some("Seq Scan"), Some(table), _) if job_table(table) => {
+            found.insert("all of it".to_owned());
+        }
+        (_, _, Some(index)) if job_table(index) => {
+            found.insert(index.rsplit('_').next().expect("there is one").to_owned());
+        }
+        _ => {}
+    }
+    for inner in plan["Plans"].as_array().into_iter().flatten() {
+        ways(inner, found);
+    }
+}
+
+/// Asserts that a prepared statement goes the intended way.
+async fn assert_intended(
+    client: &Client,
+    name: &str,
+    statement: &Statement,
+    values: &str,
+    release: Release,
+    when: &str,
+) {
+    let explain = format!("explain (format json) execute {name} ({values})");
+    let row = client
+        .query_one(&explain, &[])
+        .await
+        .unwrap_or_else(|error| panic!("{explain}: {error:?}"));
+    let plan: Value = row.get(0);
+    let mut found = BTreeSet::new();
+    ways(&plan[0]["Plan"], &mut found);
+    if let Some(intended) = intended(statement.what, release.schema_version()) {
+        assert!(
+            !found.is_empty() && found.iter().all(|way| intended.contains(&way.as_str())),
+            "pg-boss {release}, {}, {when}: goes by {found:?} instead of {intended:?}: {plan:#}",
+            statement.what
+        );
+    }
+}
+
+async fn indexes(release: Release) {
+    let schema = Schema::new(release).await;
+    let straw = Straw::on(&schema).await;
+    for queue in ["q", "other"] {
+        schema
+            .execute(&format!(
+                "select {{schema}}.create_queue('{queue}', '{{\"policy\": \"standard\"}}')"
+            ))
+            .await;
+    }
+    let tables = "select relname as name from pg_class where relnamespace = '{schema}'::regnamespace and relkind = 'r' and relname like 'j%'";
+    for table in schema.rows(tables).await {
+        let table = table["name"].as_str().expect("a name");
+        schema
+            .execute(&format!(
+                "alter table {{schema}}.{table} set (autovacuum_enabled = false)"
+            ))
+            .await;
+    }
+    let queue = straw.queue("q").await;
+    let mut statements = others(&straw, &queue);
+    statements.push(claim(&straw, &queue, Policy::Standard, &Terms::default()));
+    statements.push(claim(&straw, &queue, Policy::Singleton, &Terms::default()));
+    if release >= Release::V12_24_0 {
+        statements.push(claim(&straw, &queue, Policy::KeyStrictFifo, &Terms::default()));
+        let limited = Terms {
+            group_limit: Some(3),
+            ..Terms::default()
+        };
+        statements.push(Statement {
+            what: "groups",
+            ..claim(&straw, &queue, Policy::Standard, &limited)
+        });
+    }
+    let values: Vec<String> = statements
+        .iter()
+        .map(|statement| values(statement, &queue.table, &schema.name))
+        .collect();
+
+    // A connection of ours that has prepared them, and run them often, when there were no jobs yet.
+    let settings = Settings::parse(&schema.url).expect("the test's URL");
+    let database = Database::new(&settings).expect("a pool");
+    database.detect().await.expect("the server answers");
+    let early = database.client().await.expect("a connection");
+    let early = early.driver();
+    for (n, (statement, values)) in statements.iter().zip(&values).enumerate() {
+        let Statement { sql, types, what } = statement;
+        let prepared = early
+            .batch_execute(&format!("prepare early_{n} ({types}) as {sql}"))
+            .await;
+        prepared.unwrap_or_else(|error| panic!("{what}: {error:?}\n{sql}"));
+        for _ in 0..7 {
+            early
+                .batch_execute(&format!("execute early_{n} ({values})"))
+                .await
+                .expect("it runs on nothing");
+        }
+    }
+    schema.execute(JOBS).await;
+    for (n, (statement, values)) in statements.iter().zip(&values).enumerate() {
+        assert_intended(
+            early,
+            &format!("early_{n}"),
+            statement,
+            values,
+            release,
+            "prepared before the jobs came",
+        )
+        .await;
+    }
+
+    let client = schema.connect().await;
+    for when in ["without statistics", "with statistics"] {
+        if when == "with statistics" {
+            schema.execute("analyze {schema}.job").await;
+        }
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            client
+                .batch_execute(&format!("set plan_cache_mode = {mode}"))
+                .await
+                .expect("it is a mode");
+            for (statement, values) in statements.iter().zip(&values) {
+                let Statement { sql, types, what } = statement;
+                let prepared = client.batch_execute(&format!("prepare one ({types}) as {sql}")).await;
+                prepared.unwrap_or_else(|error| panic!("{what}: {error:?}\n{sql}"));
+                assert_intended(&client, "one", statement, values, release, &format!("{when}, {mode}")).await;
+                client.batch_execute("deallocate one").await.expect("it was prepared");
+            }
+        }
+    }
+}
