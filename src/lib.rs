@@ -87,3 +87,8 @@ pub use observe::Metrics;
 pub use postgres::Database;
 pub use queue::QueueName;
 pub use worker::Worker;
+
+/// Has the Rust in README.md compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,12 +1,15 @@
 //! Integration tests.
 
+mod architecture;
 mod cli;
 mod cluster;
 mod differential;
 mod enqueue;
+mod examples;
 mod handler;
 mod observe;
 mod postgres;
+mod readme;
 mod schema;
 mod server;
 // Not every helper has its room's tests yet.
