@@ -17,7 +17,7 @@ use crate::queue::{Queue, QueueName};
 /// The statement that asks after one queue's first job; `{position}` is yet to be filled in.
 pub const PEEK: Template = Template(include_str!("peek.sql"));
 /// How often the rows of the served queues are read again.
-const ROSTER: Duration = Duration::from_secs(10);
+const ROSTER: Duration = Duration::from_secs(30);
 /// The same while one of them does not exist yet.
 const ROSTER_MISSING: Duration = Duration::from_secs(5);
 /// How long a look may take before its connection is given up.
