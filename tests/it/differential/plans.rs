@@ -44,6 +44,7 @@ fn values(statement: &Statement, table: &str, schema: &str) -> String {
         (_, "int[]") => fifty("0", "int"),
         (_, "bool[]") => fifty("false", "bool"),
         (_, "text[]") => fifty("null", "text"),
+        (_, "timestamptz[]") => fifty("now()", "timestamptz"),
         (_, "float8[]") => fifty("null", "float8"),
         (_, "text") => "'q'".to_owned(),
         (_, "int") if place == 1 => "50".to_owned(),

@@ -148,6 +148,7 @@ impl Straw {
             leases: strawboss::run::Leases::default(),
             database: self.database.clone(),
             watch: self.watch.clone(),
+            leases: Leases::default(),
             served,
             metrics: Metrics::new(),
         };
