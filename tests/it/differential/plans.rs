@@ -34,7 +34,9 @@ const JOBS: &str = "
 fn values(statement: &Statement, table: &str, schema: &str) -> String {
     let fifty = |value: &str, kind: &str| format!("array_fill({value}::{kind}, array[50])");
     let value = |(place, kind): (usize, &str)| match (statement.what, kind) {
-        ("sweep", "text[]") | ("peek", _) => "'{q}'".to_owned(),
+        ("sweep", "text[]") => "'{q}'".to_owned(),
+        ("peek", "text[]") => "'{q}'".to_owned(),
+        ("peek", _) => "'{0}'".to_owned(),
         ("sweep", "text") => format!("'{}'", if place == 1 { schema } else { table }),
         (_, "text[]") if place == 0 => fifty("'q'", "text"),
         (_, "uuid[]") => format!(

@@ -69,8 +69,8 @@ pub fn others(straw: &Straw, queue: &Queue) -> Vec<Statement> {
         ),
         statement(
             "peek",
-            &PEEK.render(dialect, table).replace("{position}", "1"),
-            "text[]",
+            &PEEK.render(dialect, table).replace("{number}", "0"),
+            "text[], int[]",
         ),
     ]
 }

@@ -142,7 +142,6 @@ impl Straw {
             served.push(watch::channel(Some(Served { dialect, queue })).1);
         }
         let rescuer = Rescuer {
-            leases: strawboss::run::Leases::default(),
             database: self.database.clone(),
             watch: self.watch.clone(),
             leases: Leases::default(),
