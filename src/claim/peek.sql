@@ -1,25 +1,28 @@
--- The number of one of the queues $1 text[], counted from 0, and in how many seconds the first of its claimable jobs may
--- start: none or fewer if one is due, NULL if there is none. `{position}` is its place among them, counted from 1; the
--- statements of several queues are joined by UNION ALL. Takes no locks. Wants i5 (name, start_after) up to schema 39 and
--- i14 (name, state, blocked, start_after) where that is; between them there is no index by time but only i11 (name,
--- priority DESC, created_on, start_after): there any due job will do, and only without one is the next one sought.
+-- In how many seconds the first claimable job of each queue may start: (place of the queue in $1, seconds), the seconds none
+-- or fewer if a job is due, NULL if there is none. $1 text[] queues, $2 int[] the number of each one's table; this statement
+-- is of the queues of table `{number}`, those of several tables are joined by UNION ALL. Takes no locks. Wants i5 (name,
+-- start_after) up to schema 39 and i14 (name, state, blocked, start_after) where that is; between them there is no index by
+-- time but only i11 (name, priority DESC, created_on, start_after): there any due job will do, and only without one is the
+-- next one sought. One statement of all queues rather than one of each: it is planned in a millisecond, however many they are.
 -- Numbers are subtracted, not times: PostgreSQL refuses to subtract from a `start_after` of infinity.
-SELECT {position} - 1, EXTRACT(epoch FROM (
-  SELECT start_after FROM {table} WHERE name = ($1::text[])[{position}] AND state < 'active' --? !live_index !priority_index
-    AND NOT blocked                                                            --? !live_index !priority_index flows
-  ORDER BY start_after LIMIT 1                                                 --? !live_index !priority_index
+SELECT q.place::int - 1, EXTRACT(epoch FROM (
+  SELECT j.start_after FROM {table} j WHERE j.name = q.name AND j.state < 'active' --? !live_index !priority_index
+    AND NOT j.blocked                                                          --? !live_index !priority_index flows
+  ORDER BY j.start_after LIMIT 1                                               --? !live_index !priority_index
   SELECT COALESCE((                                                            --? !live_index priority_index
-    SELECT start_after FROM {table} WHERE name = ($1::text[])[{position}]      --? !live_index priority_index
-      AND state < 'active' AND NOT blocked AND start_after <= {now} LIMIT 1    --? !live_index priority_index
+    SELECT j.start_after FROM {table} j WHERE j.name = q.name                  --? !live_index priority_index
+      AND j.state < 'active' AND NOT j.blocked AND j.start_after <= {now} LIMIT 1 --? !live_index priority_index
   ), (                                                                         --? !live_index priority_index
-    SELECT min(start_after) FROM {table} WHERE name = ($1::text[])[{position}] --? !live_index priority_index
-      AND state < 'active' AND NOT blocked                                     --? !live_index priority_index
+    SELECT min(j.start_after) FROM {table} j WHERE j.name = q.name             --? !live_index priority_index
+      AND j.state < 'active' AND NOT j.blocked                                 --? !live_index priority_index
   ))                                                                           --? !live_index priority_index
   SELECT LEAST((                                                               --? live_index
-    SELECT start_after FROM {table} WHERE name = ($1::text[])[{position}]      --? live_index
-      AND state = 'created' AND blocked = false ORDER BY start_after LIMIT 1   --? live_index
+    SELECT j.start_after FROM {table} j WHERE j.name = q.name                  --? live_index
+      AND j.state = 'created' AND j.blocked = false ORDER BY j.start_after LIMIT 1 --? live_index
   ), (                                                                         --? live_index
-    SELECT start_after FROM {table} WHERE name = ($1::text[])[{position}]      --? live_index
-      AND state = 'retry' AND blocked = false ORDER BY start_after LIMIT 1     --? live_index
+    SELECT j.start_after FROM {table} j WHERE j.name = q.name                  --? live_index
+      AND j.state = 'retry' AND j.blocked = false ORDER BY j.start_after LIMIT 1 --? live_index
   ))                                                                           --? live_index
 ))::float8 - EXTRACT(epoch FROM {now})::float8
+FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS q(name, number, place)
+WHERE q.number = {number}

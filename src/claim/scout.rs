@@ -14,7 +14,7 @@ use crate::observe::{Metrics, Pulse, Wakeup};
 use crate::postgres::{Class, Database, Error, Executor, within};
 use crate::queue::{Queue, QueueName};
 
-/// The statement that asks after one queue's first job; `{position}` is yet to be filled in.
+/// The statement that asks after the first job of each queue of one table; `{number}`, the table's, is yet to be filled in.
 pub const PEEK: Template = Template(include_str!("peek.sql"));
 /// How often the rows of the served queues are read again.
 const ROSTER: Duration = Duration::from_secs(30);
@@ -70,6 +70,8 @@ pub struct Scout {
 struct Peek {
     sql: String,
     names: Vec<String>,
+    /// The number of each one's table.
+    numbers: Vec<i32>,
     /// Positions in `watched`, in the order of `names`.
     positions: Vec<usize>,
 }
@@ -170,8 +172,10 @@ impl Scout {
         let mut peek = Peek {
             sql: String::new(),
             names: Vec::new(),
+            numbers: Vec::new(),
             positions: Vec::new(),
         };
+        let mut tables: Vec<String> = Vec::new();
         for (position, watched) in self.watched.iter().enumerate() {
             let Some(queue) = rows.remove(&watched.name) else {
                 watched.served.send_if_modified(|served| {
@@ -183,14 +187,16 @@ impl Scout {
                 });
                 continue;
             };
-            if !peek.sql.is_empty() {
-                peek.sql.push_str("\nUNION ALL ");
-            }
+            let number = tables
+                .iter()
+                .position(|table| *table == queue.table)
+                .unwrap_or_else(|| {
+                    tables.push(queue.table.clone());
+                    tables.len() - 1
+                });
             peek.names.push(watched.name.to_string());
+            peek.numbers.push(i32::try_from(number).unwrap_or(i32::MAX));
             peek.positions.push(position);
-            let one = PEEK.render(dialect, &queue.table);
-            peek.sql
-                .push_str(&one.replace("{position}", &peek.names.len().to_string()));
             watched.served.send_if_modified(|served| {
                 let same = served
                     .as_ref()
@@ -204,6 +210,11 @@ impl Scout {
                 !same
             });
         }
+        let each = tables.iter().enumerate().map(|(number, table)| {
+            let sql = PEEK.render(dialect, table);
+            sql.replace("{number}", &number.to_string())
+        });
+        peek.sql = each.collect::<Vec<_>>().join("UNION ALL\n");
         Ok(peek)
     }
 
@@ -213,7 +224,12 @@ impl Scout {
             return Ok(None);
         }
         let client = self.database.client().await?;
-        let rows = client.query(&peek.sql, &[(&peek.names, Type::TEXT_ARRAY)]).await?;
+        let rows = client
+            .query(
+                &peek.sql,
+                &[(&peek.names, Type::TEXT_ARRAY), (&peek.numbers, Type::INT4_ARRAY)],
+            )
+            .await?;
         let now = Instant::now();
         let mut next = None::<Duration>;
         for row in &rows {

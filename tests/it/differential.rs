@@ -1,13 +1,16 @@
 //! The same work twice, once by the real pg-boss of a release and once by us: what is left in the tables has to be equal.
 
+mod backoff;
 mod claim;
 mod complete;
+mod dead_letter;
 mod fail;
 mod fence;
 mod mixed;
 mod pair;
 mod peek;
 mod plans;
+mod policies;
 mod statements;
 mod straw;
 mod sweep;

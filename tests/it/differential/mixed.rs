@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use strawboss::config::{Config, DatabaseConfig, QueueConfig, WorkerConfig};
+use strawboss::config::{Config, DatabaseConfig, HttpConfig, QueueConfig, WorkerConfig};
 use strawboss::handler::typed;
 use strawboss::job::Job;
 use strawboss::worker::Worker;
@@ -56,7 +56,8 @@ async fn once(release: Release) {
             "(select count(*) = {JOBS} from {{schema}}.job where state = 'completed')"
         ))
         .await;
-    stop.send(()).expect("the worker waits for it");
+    // A worker that has ended by itself says why below.
+    let _ = stop.send(());
     running.await.expect("it does not panic").expect("it ends well");
     let theirs = boss.eval("return globalThis.ran", json!([])).await.expect("a list");
     boss.stop().await;
@@ -99,6 +100,7 @@ fn config(schema: &Schema) -> Config {
             heartbeat: Duration::from_secs(10),
             ..WorkerConfig::default()
         },
+        http: HttpConfig { listen: None },
         queues: BTreeMap::from([("q".to_owned(), queue)]),
         ..Config::default()
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use strawboss::claim::PEEK;
-use strawboss::postgres::Executor;
+use strawboss::postgres::{Executor, Param};
 use tokio_postgres::types::Type;
 
 use super::{Pair, Straw, job, on_releases};
@@ -13,17 +13,22 @@ on_releases!(every: first_start);
 /// The seconds until the first job of each queue may start.
 async fn peek(straw: &Straw, queues: [&str; 2]) -> [Option<f64>; 2] {
     let client = straw.database.client().await.expect("a connection");
-    let mut both = Vec::new();
-    for (position, queue) in (1..).zip(queues) {
-        let table = straw.queue(queue).await.table;
-        both.push(
-            PEEK.render(&straw.dialect, &table)
-                .replace("{position}", &position.to_string()),
-        );
+    let mut tables = Vec::new();
+    for queue in queues {
+        tables.push(straw.queue(queue).await.table);
     }
-    let sql = both.join(" union all ");
-    let rows = client.query(&sql, &[(&&queues[..], Type::TEXT_ARRAY)]).await;
-    let rows = rows.unwrap_or_else(|error| panic!("{error}\n{sql}"));
+    // In version 10 each queue has a table of its own, later both have the same.
+    let numbers = [0, i32::from(tables[0] != tables[1])];
+    tables.dedup();
+    let each = (0..).zip(&tables).map(|(number, table): (i32, _)| {
+        PEEK.render(&straw.dialect, table)
+            .replace("{number}", &number.to_string())
+    });
+    let sql = each.collect::<Vec<_>>().join(" union all ");
+    let params: [Param; 2] = [(&&queues[..], Type::TEXT_ARRAY), (&&numbers[..], Type::INT4_ARRAY)];
+    let rows = client.query(&sql, &params).await;
+    let mut rows = rows.unwrap_or_else(|error| panic!("{error}\n{sql}"));
+    rows.sort_by_key(|row| row.get::<_, i32>(0));
     assert_eq!([rows[0].get::<_, i32>(0), rows[1].get(0)], [0, 1]);
     [rows[0].get(1), rows[1].get(1)]
 }

@@ -34,7 +34,9 @@ const JOBS: &str = "
 fn values(statement: &Statement, table: &str, schema: &str) -> String {
     let fifty = |value: &str, kind: &str| format!("array_fill({value}::{kind}, array[50])");
     let value = |(place, kind): (usize, &str)| match (statement.what, kind) {
-        ("sweep", "text[]") | ("peek", _) => "'{q}'".to_owned(),
+        ("sweep", "text[]") => "'{q}'".to_owned(),
+        ("peek", "text[]") => "'{q}'".to_owned(),
+        ("peek", _) => "'{0}'".to_owned(),
         ("sweep", "text") => format!("'{}'", if place == 1 { schema } else { table }),
         (_, "text[]") if place == 0 => fifty("'q'", "text"),
         (_, "uuid[]") => format!(
@@ -44,6 +46,7 @@ fn values(statement: &Statement, table: &str, schema: &str) -> String {
         (_, "int[]") => fifty("0", "int"),
         (_, "bool[]") => fifty("false", "bool"),
         (_, "text[]") => fifty("null", "text"),
+        (_, "timestamptz[]") => fifty("now()", "timestamptz"),
         (_, "float8[]") => fifty("null", "float8"),
         (_, "text") => "'q'".to_owned(),
         (_, "int") if place == 1 => "50".to_owned(),
@@ -80,21 +83,21 @@ fn intended(what: &str, version: i32) -> Option<&'static [&'static str]> {
     }
 }
 
-/// The indexes of a plan by the ends of their names, and `all of it` where a job table is read from end to end.
+/// The indexes of a plan by the ends of their names, and what is worse: a job table read from end to end, all of a queue
+/// read by the primary key, all that is due read to be sorted where an index has the order.
 fn ways(plan: &Value, found: &mut BTreeSet<String>) {
     let job_table = |name: &str| name.starts_with('j') && name != "job_dependency";
-    match (
-        plan["Node Type"].as_str(),
-        plan["Relation Name"].as_str(),
-        plan["Index Name"].as_str(),
-    ) {
-        (Some("Seq Scan"), Some(table), _) if job_table(table) => {
-            found.insert("all of it".to_owned());
-        }
-        (_, _, Some(index)) if job_table(index) => {
-            found.insert(index.rsplit('_').next().expect("there is one").to_owned());
-        }
-        _ => {}
+    let said = |what: &str| plan[what].as_str().unwrap_or_default();
+    let (kind, index) = (said("Node Type"), said("Index Name"));
+    if kind == "Seq Scan" && job_table(said("Relation Name")) {
+        found.insert("the whole table".to_owned());
+    } else if job_table(index) {
+        let way = match index.rsplit('_').next().expect("there is one") {
+            "pkey" if !said("Index Cond").contains("(id = ") => "the whole queue",
+            "i11" if kind == "Bitmap Index Scan" => "all that is due",
+            way => way,
+        };
+        found.insert(way.to_owned());
     }
     for inner in plan["Plans"].as_array().into_iter().flatten() {
         ways(inner, found);
@@ -172,6 +175,8 @@ async fn indexes(release: Release) {
     database.detect().await.expect("the server answers");
     let early = database.client().await.expect("a connection");
     let early = early.driver();
+    let mode = early.query_one("show plan_cache_mode", &[]).await.expect("a setting");
+    assert_eq!(mode.get::<_, &str>(0), "force_custom_plan");
     for (n, (statement, values)) in statements.iter().zip(&values).enumerate() {
         let Statement { sql, types, what } = statement;
         let prepared = early

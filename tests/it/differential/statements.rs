@@ -54,12 +54,12 @@ pub fn others(straw: &Straw, queue: &Queue) -> Vec<Statement> {
         statement(
             "release",
             &RELEASE.render(dialect, table),
-            "text[], uuid[], int[], bool[]",
+            "text[], uuid[], int[], bool[], timestamptz[]",
         ),
         statement(
             "release otherwise",
             &RELEASE.render_with(dialect, table, &["swap"]),
-            "text[], uuid[], int[], bool[]",
+            "text[], uuid[], int[], bool[], timestamptz[]",
         ),
         statement("touch", &TOUCH.render(dialect, table), "text[], uuid[], int[]"),
         statement(
@@ -69,8 +69,8 @@ pub fn others(straw: &Straw, queue: &Queue) -> Vec<Statement> {
         ),
         statement(
             "peek",
-            &PEEK.render(dialect, table).replace("{position}", "1"),
-            "text[]",
+            &PEEK.render(dialect, table).replace("{number}", "0"),
+            "text[], int[]",
         ),
     ]
 }

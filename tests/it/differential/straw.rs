@@ -10,7 +10,7 @@ use strawboss::observe::{Health, Metrics, Tracer};
 use strawboss::postgres::{Database, Settings};
 use strawboss::queue::{Queue, QueueName};
 use strawboss::run::Leases;
-use strawboss::settle::{Settlement, Settler, Verdicts};
+use strawboss::settle::{Settlement, Settler};
 use strawboss::upkeep::Rescuer;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -23,7 +23,6 @@ pub struct Straw {
     pub database: Database,
     pub dialect: Arc<Dialect>,
     watch: Watch,
-    verdicts: Verdicts,
     health: Health,
     _over: DropGuard,
 }
@@ -37,20 +36,10 @@ impl Straw {
         let (watcher, mut watch) = Watcher::new(database.clone(), &schema.name, Vec::new(), metrics.clone());
         tokio::spawn(watcher.run(health.register("watcher", PATIENCE), over.clone()));
         let dialect = watch.spoken().await;
-        let (settler, verdicts) = Settler::new(
-            database.clone(),
-            watch.clone(),
-            Leases::default(),
-            metrics,
-            Tracer::off(),
-            10_000,
-        );
-        tokio::spawn(settler.run(health.register("settler", PATIENCE), over.clone()));
         Straw {
             database,
             dialect,
             watch,
-            verdicts,
             health,
             _over: over.drop_guard(),
         }
@@ -105,8 +94,16 @@ impl Straw {
         })
     }
 
-    /// Writes the verdicts, together, and says what came of each.
+    /// Writes the verdicts, all that are alike in one statement, and says what came of each.
     pub async fn settle(&self, verdicts: impl IntoIterator<Item = (Arc<Job>, Verdict)>) -> Vec<Outcome> {
+        let (settler, sender) = Settler::new(
+            self.database.clone(),
+            self.watch.clone(),
+            Leases::default(),
+            Metrics::new(),
+            Tracer::off(),
+            1000,
+        );
         let mut answers = Vec::new();
         for (job, verdict) in verdicts {
             let queue = Arc::new(self.queue(job.queue.as_str()).await);
@@ -120,17 +117,17 @@ impl Straw {
                 expired: false,
                 span,
                 ran: None,
-                told: Box::new(|outcome| {
-                    // A test that has failed no longer listens.
-                    let _ = tell.send(outcome);
-                }),
+                told: Box::new(|outcome| tell.send(outcome).expect("somebody waits for it")),
             };
-            self.verdicts.send(settlement).await.expect("the settler runs");
+            sender.try_send(settlement).expect("there is room");
         }
-        let answers = futures_util::future::join_all(answers);
-        tokio::time::timeout(PATIENCE, answers)
-            .await
-            .expect("the verdicts are written")
+        // It begins when all are there, and ends when all are written.
+        drop(sender);
+        let pulse = self.health.register("settler", PATIENCE);
+        let written = tokio::time::timeout(PATIENCE, settler.run(pulse, CancellationToken::new())).await;
+        written.expect("the verdicts are written");
+        let answers = futures_util::future::join_all(answers).await;
+        answers
             .into_iter()
             .map(|answer| answer.expect("the settler tells"))
             .collect()
@@ -145,9 +142,9 @@ impl Straw {
             served.push(watch::channel(Some(Served { dialect, queue })).1);
         }
         let rescuer = Rescuer {
-            leases: strawboss::run::Leases::default(),
             database: self.database.clone(),
             watch: self.watch.clone(),
+            leases: Leases::default(),
             served,
             metrics: Metrics::new(),
         };
