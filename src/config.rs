@@ -60,7 +60,7 @@ pub struct DatabaseConfig {
     pub url: String,
     /// The pg-boss schema as `pg_namespace` spells it; `pgboss` by default.
     pub schema: String,
-    /// Connections of the pool, the one for LISTEN aside; 10 by default.
+    /// Connections for claims and verdicts, the one that renews leases and the one that listens aside; 10 by default.
     pub pool_size: usize,
     /// Whether a pooler stands between; found out at start by default.
     pub pooler: Pooler,

@@ -60,7 +60,7 @@ pub(super) struct Database {
     /// The pg-boss schema, as `pg_namespace` spells it.
     #[schemars(extend("default" = "pgboss"))]
     pub(super) schema: Option<String>,
-    /// Connections of the pool, the one for LISTEN aside.
+    /// Connections for claims and verdicts; one more renews leases, and one more listens.
     #[schemars(range(min = 1), extend("default" = 10))]
     pub(super) pool_size: Option<usize>,
     /// Whether a pooler stands between: `none`, `transaction` (PgBouncer in transaction mode: no LISTEN, no prepared

@@ -1,5 +1,5 @@
 //! The closed sets of values that metric labels take, beside [`Outcome`](crate::job::Outcome) and
-//! [`Class`](crate::postgres::Class).
+//! [`Class`].
 //!
 //! A label's values are known beforehand, so that every series can be there at 0 before its first event, and so that
 //! nothing a user or a database says can ever become a series of its own.

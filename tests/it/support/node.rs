@@ -6,7 +6,7 @@ mod install;
 use std::fmt;
 
 pub use boss::{Boss, BossError};
-pub use install::{construction_plans, node};
+pub use install::{construction_plans, directory, node, program};
 
 /// The releases of pg-boss that the tests speak with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

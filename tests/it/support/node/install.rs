@@ -39,8 +39,13 @@ fn installed() -> &'static Installed {
 }
 
 /// The directory whose `node_modules` has the packages.
-fn directory() -> &'static Path {
+pub fn directory() -> &'static Path {
     &installed().directory
+}
+
+/// Node itself.
+pub fn program() -> &'static Path {
+    &installed().node
 }
 
 /// Runs one of the scripts in `tests/node` with the packages within its reach.
