@@ -9,8 +9,6 @@ mod observe;
 mod postgres;
 mod schema;
 mod server;
-// Not every helper has its room's tests yet.
-#[allow(dead_code, unused_imports)]
 mod support;
 mod support_itself;
 mod worker;
