@@ -142,8 +142,7 @@ impl QueueConfig {
     pub fn within(worker: &WorkerConfig) -> QueueConfig {
         QueueConfig {
             concurrency: worker.concurrency,
-            batch_size: worker.concurrency.min(50),
-            poll_interval: Duration::from_millis(500),
+            batch_size: default::batch_size(worker.concurrency),
             ..QueueConfig::default()
         }
     }
