@@ -14,8 +14,6 @@ mod postgres;
 mod readme;
 mod schema;
 mod server;
-// Not every helper has its room's tests yet.
-#[allow(dead_code, unused_imports)]
 mod support;
 mod support_itself;
 mod worker;
