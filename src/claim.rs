@@ -13,7 +13,6 @@ pub use slots::{Slot, Slots};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
@@ -21,7 +20,7 @@ use tokio_postgres::types::{Json, Type};
 use crate::config::QueueConfig;
 use crate::dialect::{Capability, Dialect, Template};
 use crate::job::{Attempt, Group, Heartbeat, Job, RawJson};
-use crate::postgres::{Class, Error, Executor};
+use crate::postgres::{Class, Error, Executor, Moment};
 use crate::queue::{Policy, Queue, QueueName};
 
 /// The statement that claims.
@@ -135,9 +134,9 @@ fn read(row: &Row, queue: &QueueName) -> Result<Arc<Job>, Error> {
         data: data.map(|json| Arc::from(json.0)),
         retry_limit: row.try_get("retry_limit")?,
         priority: row.try_get("priority")?,
-        created_on: moment(row, "created_on")?,
-        start_after: moment(row, "start_after")?,
-        started_on: moment(row, "started_on")?,
+        created_on: row.try_get::<_, Moment>("created_on")?.0,
+        start_after: row.try_get::<_, Moment>("start_after")?.0,
+        started_on: row.try_get::<_, Moment>("started_on")?.0,
         expire: Duration::try_from_secs_f64(expire).unwrap_or(Duration::from_secs(1)),
         heartbeat: heartbeat_seconds.map(|seconds| Heartbeat { seconds, lent }),
         group: match group {
@@ -150,14 +149,4 @@ fn read(row: &Row, queue: &QueueName) -> Result<Arc<Job>, Error> {
         singleton_key: row.try_get("singleton_key")?,
         trace_context: trace_context.map(|json| Arc::from(json.0)),
     }))
-}
-
-/// Reads a timestamp that may also be infinite, which chrono cannot say.
-fn moment(row: &Row, column: &str) -> Result<DateTime<Utc>, Error> {
-    use tokio_postgres::types::Timestamp;
-    Ok(match row.try_get::<_, Timestamp<DateTime<Utc>>>(column)? {
-        Timestamp::Value(value) => value,
-        Timestamp::PosInfinity => DateTime::<Utc>::MAX_UTC,
-        Timestamp::NegInfinity => DateTime::<Utc>::MIN_UTC,
-    })
 }

@@ -97,7 +97,7 @@ pub struct HttpConfig {
 }
 
 /// `[telemetry]`
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct TelemetryConfig {
     /// Base URL of an OTLP/HTTP collector; `OTEL_EXPORTER_OTLP_ENDPOINT` by default, `None` sends no traces.
     pub otlp_endpoint: Option<String>,
@@ -142,8 +142,7 @@ impl QueueConfig {
     pub fn within(worker: &WorkerConfig) -> QueueConfig {
         QueueConfig {
             concurrency: worker.concurrency,
-            batch_size: worker.concurrency.min(50),
-            poll_interval: Duration::from_millis(500),
+            batch_size: default::batch_size(worker.concurrency),
             ..QueueConfig::default()
         }
     }
@@ -241,6 +240,15 @@ impl fmt::Debug for DatabaseConfig {
             .field("schema", &self.schema)
             .field("pool_size", &self.pool_size)
             .field("pooler", &self.pooler)
+            .finish()
+    }
+}
+
+impl fmt::Debug for TelemetryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TelemetryConfig")
+            .field("otlp_endpoint", &self.otlp_endpoint.as_deref().map(shown_url))
+            .field("log_format", &self.log_format)
             .finish()
     }
 }

@@ -2,7 +2,7 @@
 
 mod runs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -301,12 +301,7 @@ impl Worker {
 
     /// Creates the queues that are wanted, once there is a schema to create them in.
     fn founding(&self, database: Database, mut watch: Watch, again: Arc<Notify>) -> impl Future<Output = ()> + use<> {
-        let wanted: Vec<_> = self
-            .config
-            .queues
-            .iter()
-            .filter_map(|(name, config)| Some((QueueName::new(name.as_str()), config.ensure.as_ref()?.into())))
-            .collect::<Vec<(QueueName, QueueOptions)>>();
+        let wanted = dead_letters_first(&self.config.queues);
         async move {
             for (name, options) in wanted {
                 loop {
@@ -441,6 +436,25 @@ impl Worker {
     }
 }
 
+/// The queues to be created, each behind its dead letter queue: where that one is configured too, it is to be created as
+/// configured, and not with the defaults because another needed it first.
+fn dead_letters_first(queues: &BTreeMap<String, QueueConfig>) -> Vec<(QueueName, QueueOptions)> {
+    let mut ordered = Vec::new();
+    let mut seen = BTreeSet::new();
+    for name in queues.keys() {
+        let mut chain = Vec::new();
+        let mut next = Some(name);
+        while let Some(name) = next.filter(|name| seen.insert(name.as_str()))
+            && let Some(ensure) = queues.get(name).and_then(|config| config.ensure.as_ref())
+        {
+            chain.push((QueueName::new(name.as_str()), ensure.into()));
+            next = ensure.dead_letter.as_ref();
+        }
+        ordered.extend(chain.into_iter().rev());
+    }
+    ordered
+}
+
 /// Every statement of the worker, for the watcher to try.
 fn needed() -> Vec<Needed> {
     let needed = |purpose, template, flags| Needed {
@@ -456,4 +470,36 @@ fn needed() -> Vec<Needed> {
         needed("hand jobs back", RELEASE, &[]),
         needed("keep leases", TOUCH, &[]),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EnsureConfig;
+
+    #[test]
+    fn a_dead_letter_queue_is_created_before_those_that_need_it() {
+        let queue = |dead_letter: Option<&str>| QueueConfig {
+            ensure: Some(EnsureConfig {
+                dead_letter: dead_letter.map(str::to_owned),
+                ..EnsureConfig::default()
+            }),
+            ..QueueConfig::default()
+        };
+        let queues = BTreeMap::from([
+            ("a".to_owned(), queue(Some("b"))),
+            ("b".to_owned(), queue(Some("c"))),
+            ("c".to_owned(), queue(None)),
+            ("d".to_owned(), queue(Some("elsewhere"))),
+            ("e".to_owned(), queue(Some("b"))),
+            ("x".to_owned(), queue(Some("y"))),
+            ("y".to_owned(), queue(Some("x"))),
+            ("z".to_owned(), QueueConfig::default()),
+        ]);
+        let ordered: Vec<_> = dead_letters_first(&queues)
+            .iter()
+            .map(|(name, _)| name.to_string())
+            .collect();
+        assert_eq!(ordered, ["c", "b", "a", "d", "e", "y", "x"]);
+    }
 }

@@ -21,7 +21,7 @@ const GATHER: Duration = Duration::from_millis(2);
 /// How often a consumer that waits says that it is alive.
 const BEAT: Duration = Duration::from_secs(5);
 /// How long a claim may take before its connection is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a consumer waits after a claim that failed.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 

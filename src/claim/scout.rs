@@ -21,19 +21,21 @@ const ROSTER: Duration = Duration::from_secs(30);
 /// The same while one of them does not exist yet.
 const ROSTER_MISSING: Duration = Duration::from_secs(5);
 /// How long a look may take before its connection is given up.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A peek may take at most this share of the time between two peeks.
 const DUTY: u32 = 20;
 /// The longest a peek that took long is made up for: it may have waited for a lock or a connection, once.
 const REST: Duration = Duration::from_secs(5);
+/// Jobs that become due within this are found by one look.
+const GATHER: Duration = Duration::from_millis(10);
 /// A poll may come this much early, so that looks that are due at nearly the same time are one.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// When a queue's consumer was last woken by a look, and whether a job was seen that was not due yet.
+/// When a queue's consumer was last woken by a look, and when the next job is due that was not yet.
 #[derive(Debug, Clone, Copy, Default)]
 struct Polled {
     at: Option<Instant>,
-    waits: bool,
+    next: Option<Instant>,
 }
 
 /// A queue under watch.
@@ -141,8 +143,9 @@ impl Scout {
             };
             pause = match within(PATIENCE, looked).await {
                 Ok(due) => {
-                    let tick = tick.max((started.elapsed() * DUTY).min(REST));
-                    due.map_or(tick, |due| due.min(tick))
+                    let took = started.elapsed();
+                    let tick = tick.max((took * DUTY).min(REST));
+                    due.map_or(tick, |due| due.max(GATHER).max(took).min(tick))
                 }
                 Err(error) => {
                     self.metrics
@@ -231,35 +234,29 @@ impl Scout {
             )
             .await?;
         let now = Instant::now();
-        let mut next = None::<Duration>;
+        let mut soonest = None::<Duration>;
         for row in &rows {
             let position = peek.positions[usize::try_from(row.try_get::<_, i32>(0)?).unwrap_or_default()];
             let watched = &self.watched[position];
-            match row.try_get::<_, Option<f64>>(1)? {
-                Some(seconds) if seconds <= 0.0 => {
-                    let polled = &mut polled[position];
-                    let rested = polled
-                        .at
-                        .is_none_or(|at| now.duration_since(at) + SLACK >= watched.poll_interval);
-                    if rested || polled.waits {
-                        let source = if polled.waits { Wakeup::StartAfter } else { Wakeup::Poll };
-                        *polled = Polled {
-                            at: Some(now),
-                            waits: false,
-                        };
-                        watched.demand.wake(source);
-                    }
+            let polled = &mut polled[position];
+            let (first, next): (Option<f64>, Option<f64>) = (row.try_get(1)?, row.try_get(2)?);
+            if first.is_some_and(|first| first <= 0.0) {
+                let rested = polled
+                    .at
+                    .is_none_or(|at| now.duration_since(at) + SLACK >= watched.poll_interval);
+                let came = polled.next.is_some_and(|next| next <= now + SLACK);
+                if rested || came {
+                    polled.at = Some(now);
+                    watched
+                        .demand
+                        .wake(if came { Wakeup::StartAfter } else { Wakeup::Poll });
                 }
-                Some(seconds) => {
-                    polled[position].waits = true;
-                    if let Ok(due) = Duration::try_from_secs_f64(seconds) {
-                        let due = due + Duration::from_millis(1);
-                        next = Some(next.map_or(due, |next| next.min(due)));
-                    }
-                }
-                None => {}
             }
+            let next = next.or(first.filter(|first| *first > 0.0));
+            let left = next.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            polled.next = left.and_then(|left| now.checked_add(left));
+            soonest = soonest.into_iter().chain(left).min();
         }
-        Ok(next)
+        Ok(soonest)
     }
 }

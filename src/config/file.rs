@@ -244,7 +244,7 @@ pub(super) struct Ensure {
     pub(super) policy: Option<String>,
     /// Keep the jobs in a table of their own (schema 25 and later).
     pub(super) partition: Option<bool>,
-    /// Where jobs go that failed for good; that queue must be there, or be ensured here too.
+    /// Where jobs go that failed for good. That queue is created too, by its own `ensure` where it has one.
     pub(super) dead_letter: Option<String>,
     /// Backlog above which a supervisor warns.
     #[schemars(range(min = 0))]

@@ -121,7 +121,11 @@ pub fn shown_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return shown_pairs(url);
     };
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (rest, behind) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
+    if behind.contains('@') && !rest.contains('@') {
+        // Most likely a password with an unescaped sign in it, so what stands before the sign is a part of it, too.
+        return format!("{scheme}://***");
+    }
     // The last `@` before the path ends the user's part: an unescaped password may itself hold one.
     let authority_end = rest.rfind('@').map_or(0, |at| at + 1);
     let (user, place) = rest.split_at(authority_end);
@@ -179,6 +183,9 @@ mod tests {
             "postgres://app@db/app"
         );
         assert_eq!(shown_url("postgres:///app?host=/run"), "postgres:///app");
+        assert_eq!(shown_url("postgres://app:p?ss@db/app"), "postgres://***");
+        assert_eq!(shown_url("postgres://app:p#ss@db/app"), "postgres://***");
+        assert_eq!(shown_url("postgres://app:p/ss@db/app"), "postgres://app:***@db/app");
         assert_eq!(
             shown_url("host=db user=app password=x dbname=app"),
             "host=db user=app dbname=app"

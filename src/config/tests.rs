@@ -530,6 +530,8 @@ fn secrets_are_in_no_words_about_the_configuration() {
 url = "postgres://app:hunter2@db/app"
 [http]
 api_token = "hunter2"
+[telemetry]
+otlp_endpoint = "http://u:hunter2@otel/"
 [queues.a]
 handler = { http = "http://u:hunter2@a/?k=hunter2", secret = ["hunter2", "${S}"], headers = { authorization = "hunter2" } }
 [queues.b]

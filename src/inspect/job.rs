@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::dialect::{Dialect, Template};
 use crate::job::{RawJson, State};
-use crate::postgres::{Error, Executor};
+use crate::postgres::{Error, Executor, Moment};
 
 /// The statement behind [`jobs`].
 pub(super) const JOBS: Template = Template(include_str!("jobs.sql"));
@@ -81,18 +81,21 @@ pub async fn jobs(
             ],
         )
         .await?;
-    let read = |row: tokio_postgres::Row| JobRow {
-        id: row.get("id"),
-        state: row.get("state"),
-        priority: row.get("priority"),
-        retry_count: row.get("retry_count"),
-        retry_limit: row.get("retry_limit"),
-        singleton_key: row.get("singleton_key"),
-        created_on: row.get("created_on"),
-        start_after: row.get("start_after"),
-        started_on: row.get("started_on"),
-        completed_on: row.get("completed_on"),
-        row: raw(row.get("everything")),
+    let read = |row: tokio_postgres::Row| {
+        let time = |column| row.get::<_, Option<Moment>>(column).map(|moment| moment.0);
+        JobRow {
+            id: row.get("id"),
+            state: row.get("state"),
+            priority: row.get("priority"),
+            retry_count: row.get("retry_count"),
+            retry_limit: row.get("retry_limit"),
+            singleton_key: row.get("singleton_key"),
+            created_on: row.get::<_, Moment>("created_on").0,
+            start_after: row.get::<_, Moment>("start_after").0,
+            started_on: time("started_on"),
+            completed_on: time("completed_on"),
+            row: raw(row.get("everything")),
+        }
     };
     Ok(rows.into_iter().map(read).collect())
 }

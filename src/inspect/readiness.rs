@@ -158,7 +158,7 @@ pub async fn check_database(executor: &impl Executor, config: &Config) -> Result
         // Without the privileges the queues cannot be read either.
         return Ok(found);
     } else {
-        let names: Vec<String> = config.queues.keys().cloned().chain(dead_letters(config)).collect();
+        let names: Vec<String> = config.queues.keys().cloned().collect();
         let rows = queues(executor, &dialect, Some(&names), false).await?;
         rows.into_iter().map(|row| (row.name.clone(), row)).collect()
     };
@@ -182,18 +182,6 @@ pub async fn check_database(executor: &impl Executor, config: &Config) -> Result
                 counts.ready, counts.deferred, counts.active, counts.failed
             ));
         }
-        if let Some(dead_letter) = queue.ensure.as_ref().and_then(|ensure| ensure.dead_letter.as_ref()) {
-            let ensured = config
-                .queues
-                .get(dead_letter)
-                .is_some_and(|queue| queue.ensure.is_some());
-            if !ensured && !there.contains_key(dead_letter) {
-                found.error(
-                    format!("{key}.ensure.dead_letter"),
-                    format!("there is no queue {dead_letter:?}; add a section for it with ensure = {{}}"),
-                );
-            }
-        }
         if queue.group_concurrency.is_some() && !dialect.has(Capability::Groups) {
             found.error(
                 format!("{key}.group_concurrency"),
@@ -207,13 +195,6 @@ pub async fn check_database(executor: &impl Executor, config: &Config) -> Result
 /// The key of a queue's section, as the configuration's own findings spell it.
 fn key(queue: &str) -> String {
     crate::config::dotted("queues", queue)
-}
-
-fn dead_letters(config: &Config) -> impl Iterator<Item = String> {
-    config
-        .queues
-        .values()
-        .filter_map(|queue| queue.ensure.as_ref()?.dead_letter.clone())
 }
 
 fn lacks(version: i32, what: &str, capability: Capability) -> String {

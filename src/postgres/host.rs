@@ -88,7 +88,12 @@ pub(super) fn read(keywords: &Keywords) -> Result<Vec<Host>, Error> {
         match ports.get(index).or(ports.first()) {
             None | Some(&"") => Ok(PORT),
             Some(port) => match port.parse() {
-                Ok(0) | Err(_) => Err(invalid("port", port, "a number from 1 to 65535")),
+                // Not quoted: behind an unencoded `/` or `?` in a password it would be the start of the password.
+                Ok(0) | Err(_) => Err(Error::Settings(
+                    "a port of the database is no number from 1 to 65535; a `/`, `?` or `#` in a password has to be \
+                     percent-encoded in a URL (%2F, %3F, %23)"
+                        .to_owned(),
+                )),
                 Ok(port) => Ok(port),
             },
         }
@@ -175,9 +180,11 @@ mod tests {
             (&[("host", "a,b"), ("port", "1,2,3")][..], "3 ports for 2 hosts"),
             (&[("host", "a,b"), ("hostaddr", "10.0.0.1")], "as many"),
             (&[("host", "a"), ("port", "0")], "65535"),
+            (&[("host", "u"), ("port", "hunter2")], "percent-encoded"),
             (&[("host", "a"), ("hostaddr", "b")], "numeric"),
         ] {
-            assert!(hosts(pairs).unwrap_err().to_string().contains(message), "{message}");
+            let said = hosts(pairs).unwrap_err().to_string();
+            assert!(said.contains(message) && !said.contains("hunter2"), "{said}");
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::run::Leases;
 
 /// How long a write may take before its connection is given up: of a group, one of whose rows may be locked by somebody,
 /// and of a verdict that is tried apart.
-const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
 /// How often a settler with nothing to do says that it is alive.
 const BEAT: Duration = Duration::from_secs(1);
 

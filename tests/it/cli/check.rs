@@ -128,7 +128,6 @@ async fn what_a_schema_lacks_is_found() {
             "error queues.new.ensure.policy: schema version 24 has no such policy; pg-boss 12.10 has",
             "error queues.new.ensure.heartbeat_seconds: schema version 24 has no heartbeats; pg-boss 12.12 has",
             "error queues.new.ensure.notify: schema version 24 has no notifications; pg-boss 12.21 has",
-            "error queues.new.ensure.dead_letter: there is no queue \"nowhere\"; add a section for it with ensure = {}",
             "error queues.new.group_concurrency: schema version 24 has no groups; pg-boss 12.6 has",
         ]
     );

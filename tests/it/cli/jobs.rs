@@ -122,6 +122,22 @@ async fn numbers_of_any_length_are_shown_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_the_end_of_time_is_shown_like_any_other() {
+    let schema = Schema::vacant().await;
+    run_on(&schema, &["schema", "install"]).well();
+    run_on(&schema, &["queues", "create", "q"]).well();
+    run_on(&schema, &["send", "q"]).well();
+    schema
+        .execute("UPDATE {schema}.job SET start_after = 'infinity', created_on = '-infinity', started_on = 'infinity'")
+        .await;
+    let table = run_on(&schema, &["jobs", "list", "q"]).well().out;
+    assert!(
+        table.contains("+262142-12-31") && table.contains("-262143-01-01"),
+        "{table}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_archive_of_schema_24_is_read_too() {
     needs_node!();
     let schema = Schema::new(Release::V10_4_2).await;

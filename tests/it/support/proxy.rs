@@ -20,6 +20,8 @@ pub enum Mode {
     /// Takes connections and passes nothing, in neither direction, as a network that loses packets: nobody is told.
     /// What was held back is passed on when the mode changes.
     Stall,
+    /// Passes on what clients say and loses what the server answers, for good.
+    Mute,
     /// Refuses new connections, as a host without a server does; present ones go on.
     Refuse,
 }
@@ -29,6 +31,7 @@ pub struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
     cut: watch::Sender<u64>,
+    strand: watch::Sender<u64>,
     accepting: AbortHandle,
     connections: watch::Receiver<usize>,
 }
@@ -41,12 +44,14 @@ impl Proxy {
         let address = listener.local_addr().expect("it is bound");
         let (mode, modes) = watch::channel(Mode::Pass);
         let (cut, cuts) = watch::channel(0);
+        let (strand, strands) = watch::channel(0);
         let (count, connections) = watch::channel(0);
-        let accepting = tokio::spawn(accept(listener, target, modes, cuts, Arc::new(count))).abort_handle();
+        let accepting = tokio::spawn(accept(listener, target, modes, cuts, strands, Arc::new(count))).abort_handle();
         Proxy {
             address,
             mode,
             cut,
+            strand,
             accepting,
             connections,
         }
@@ -65,6 +70,11 @@ impl Proxy {
     /// Closes every present connection.
     pub fn cut(&self) {
         self.cut.send_modify(|count| *count += 1);
+    }
+
+    /// Passes nothing more on present connections and tells nobody, as a firewall that forgot them; new ones are served.
+    pub fn strand(&self) {
+        self.strand.send_modify(|count| *count += 1);
     }
 
     /// Refuses new connections and breaks the present ones: the server is gone.
@@ -101,6 +111,7 @@ async fn accept(
     target: String,
     mut modes: watch::Receiver<Mode>,
     cuts: watch::Receiver<u64>,
+    strands: watch::Receiver<u64>,
     count: Arc<watch::Sender<usize>>,
 ) {
     let address = listener.local_addr().expect("it is bound");
@@ -122,7 +133,7 @@ async fn accept(
         tokio::select! {
             accepted = open.accept() => {
                 let (client, _) = accepted.expect("connections can be taken");
-                let connection = serve(client, target.clone(), modes.clone(), cuts.clone());
+                let connection = serve(client, target.clone(), modes.clone(), cuts.clone(), strands.clone());
                 let count = Arc::clone(&count);
                 count.send_modify(|count| *count += 1);
                 connections.spawn(async move {
@@ -136,8 +147,15 @@ async fn accept(
     }
 }
 
-async fn serve(client: TcpStream, target: String, modes: watch::Receiver<Mode>, mut cuts: watch::Receiver<u64>) {
+async fn serve(
+    client: TcpStream,
+    target: String,
+    modes: watch::Receiver<Mode>,
+    mut cuts: watch::Receiver<u64>,
+    mut strands: watch::Receiver<u64>,
+) {
     cuts.mark_unchanged();
+    strands.mark_unchanged();
     let Ok(server) = TcpStream::connect(&target).await else {
         return;
     };
@@ -148,22 +166,33 @@ async fn serve(client: TcpStream, target: String, modes: watch::Receiver<Mode>, 
     let (client_reads, client_writes) = client.into_split();
     let (server_reads, server_writes) = server.into_split();
     tokio::select! {
-        () = pump(client_reads, server_writes, modes.clone()) => {}
-        () = pump(server_reads, client_writes, modes) => {}
+        () = pump(client_reads, server_writes, modes.clone(), strands.clone(), false) => {}
+        () = pump(server_reads, client_writes, modes, strands, true) => {}
         _ = cuts.changed() => {}
     }
 }
 
 /// Moves bytes one way until either end closes.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut modes: watch::Receiver<Mode>) {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut modes: watch::Receiver<Mode>,
+    strands: watch::Receiver<u64>,
+    answers: bool,
+) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(length @ 1..) = from.read(&mut buffer).await else {
             return;
         };
         let mode = modes.wait_for(|mode| *mode != Mode::Stall).await.map(|mode| *mode);
-        if let Ok(Mode::Delay(delay)) = mode {
-            tokio::time::sleep(delay).await;
+        if strands.has_changed().unwrap_or(false) {
+            std::future::pending::<()>().await;
+        }
+        match mode {
+            Ok(Mode::Delay(delay)) => tokio::time::sleep(delay).await,
+            Ok(Mode::Mute) if answers => continue,
+            _ => {}
         }
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
