@@ -230,11 +230,12 @@ impl Shared {
         }
     }
 
-    /// How long a statement may take to be answered.
+    /// What makes TLS connections, for a connection beside the pool.
     pub(super) fn connector(&self) -> Result<MakeRustlsConnect, Error> {
         self.settings.tls.connector()
     }
 
+    /// How long a statement may take to be answered.
     pub(super) fn patience(&self) -> Option<Duration> {
         self.settings.query_timeout
     }
