@@ -138,7 +138,9 @@ impl Worker {
         let (watcher, watch) = Watcher::new(database.clone(), schema, needed(), self.metrics.clone());
         life.spawn(
             "schema watch",
-            watcher.run(self.health.register("schema watch", SILENCE), over.clone()),
+            watcher
+                .reporting(self.health.condition("database"))
+                .run(self.health.register("schema watch", SILENCE), over.clone()),
         );
 
         let leases = Leases::default();

@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use super::{Dialect, NEWEST, OLDEST, Template, quoted};
-use crate::observe::{Metrics, Pulse};
+use crate::observe::{Condition, Metrics, Pulse};
 use crate::postgres::{Class, Client, Database, Error, Executor, within};
 
 /// How often the schema is looked at when nothing asks for it.
@@ -71,6 +71,7 @@ pub struct Watcher {
     schema: String,
     needed: Vec<Needed>,
     metrics: Metrics,
+    answers: Option<Condition>,
     sender: watch::Sender<Spoken>,
     latest: watch::Sender<Option<Arc<Dialect>>>,
     nudge: Arc<Notify>,
@@ -140,6 +141,7 @@ impl Watcher {
                 schema: schema.to_owned(),
                 needed,
                 metrics,
+                answers: None,
                 sender,
                 latest: newest,
                 nudge,
@@ -148,9 +150,16 @@ impl Watcher {
         )
     }
 
+    /// Has `condition` say whether the database answers.
+    pub fn reporting(mut self, condition: Condition) -> Watcher {
+        self.answers = Some(condition);
+        self
+    }
+
     /// Watches until it is told to stop.
     pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         let mut fingerprint = String::new();
+        let mut trouble = None::<String>;
         while !stop.is_cancelled() {
             pulse.beat();
             let looked = tokio::select! {
@@ -158,19 +167,34 @@ impl Watcher {
                 () = stop.cancelled() => return,
             };
             let pause = match looked {
-                Ok(()) if self.sender.borrow().dialect().is_some() => INTERVAL,
-                Ok(()) => RETRY,
+                Ok(()) => {
+                    if trouble.take().is_some() {
+                        tracing::info!("the database answers again");
+                    }
+                    self.report(Ok(()));
+                    if self.sender.borrow().dialect().is_some() {
+                        INTERVAL
+                    } else {
+                        RETRY
+                    }
+                }
                 Err(error) => {
                     self.metrics
                         .db_errors
                         .with_label_values(&[error.class().as_str()])
                         .inc();
-                    if matches!(*self.sender.borrow(), Spoken::Unknown(_)) {
-                        tracing::warn!(%error, "the database does not answer; trying again");
-                        self.sender.send_replace(Spoken::Unknown(error.to_string()));
-                    } else {
+                    let said = error.to_string();
+                    // An outage may last, and one line is enough for as long as there is no news of it.
+                    if trouble.as_ref() == Some(&said) {
                         tracing::debug!(%error, "the schema could not be looked at");
+                    } else {
+                        tracing::warn!(%error, "the schema cannot be looked at; trying again until the database answers");
                     }
+                    self.report(Err(said.clone()));
+                    if matches!(*self.sender.borrow(), Spoken::Unknown(_)) {
+                        self.sender.send_replace(Spoken::Unknown(said.clone()));
+                    }
+                    trouble = Some(said);
                     RETRY
                 }
             };
@@ -179,6 +203,12 @@ impl Watcher {
                 () = self.nudge.notified() => {}
                 () = stop.cancelled() => {}
             }
+        }
+    }
+
+    fn report(&self, answers: Result<(), String>) {
+        if let Some(condition) = &self.answers {
+            condition.set(answers);
         }
     }
 
