@@ -21,7 +21,7 @@ use crate::job::Outcome;
 use crate::lifecycle::{Lifecycle, Report};
 use crate::observe::{Health, Metrics, Tracer};
 use crate::postgres::{Database, Settings};
-use crate::queue::QueueName;
+use crate::queue::{QueueName, READ};
 use crate::run::{Keeper, Leases, TOUCH};
 use crate::server::Server;
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
@@ -471,6 +471,7 @@ fn needed() -> Vec<Needed> {
         needed("take lost jobs back", FAIL, &["sweep"]),
         needed("hand jobs back", RELEASE, &[]),
         needed("keep leases", TOUCH, &[]),
+        needed("read the queues", READ, &[]),
     ]
 }
 
