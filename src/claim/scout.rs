@@ -100,6 +100,7 @@ impl Scout {
             .unwrap_or(Duration::from_secs(1));
         let mut polled = vec![Polled::default(); self.watched.len()];
         let mut known: Option<(Arc<Dialect>, Peek, Instant)> = None;
+        let mut missed = HashMap::new();
         let mut pause = Duration::ZERO;
         let mut reread = true;
         loop {
@@ -133,6 +134,7 @@ impl Scout {
                     .filter(|(of, _, read)| !reread && Arc::ptr_eq(of, &dialect) && read.elapsed() < age);
                 if fresh.is_none() {
                     let peek = self.muster(&dialect).await?;
+                    self.miss(&peek, &mut missed);
                     known = Some((Arc::clone(&dialect), peek, Instant::now()));
                     reread = false;
                 }
@@ -181,13 +183,7 @@ impl Scout {
         let mut tables: Vec<String> = Vec::new();
         for (position, watched) in self.watched.iter().enumerate() {
             let Some(queue) = rows.remove(&watched.name) else {
-                watched.served.send_if_modified(|served| {
-                    let gone = served.take().is_some();
-                    if gone {
-                        tracing::warn!(queue = %watched.name, "the queue is gone; waiting for it to be created");
-                    }
-                    gone
-                });
+                watched.served.send_if_modified(|served| served.take().is_some());
                 continue;
             };
             let number = tables
@@ -219,6 +215,28 @@ impl Scout {
         });
         peek.sql = each.collect::<Vec<_>>().join("UNION ALL\n");
         Ok(peek)
+    }
+
+    /// Says which queues are not there, once each, unless they have just been looked for: they may be about to be created.
+    /// `missed` is since when each has been looked for in vain, until it is said.
+    fn miss(&self, peek: &Peek, missed: &mut HashMap<usize, Option<Instant>>) {
+        let now = Instant::now();
+        for (position, watched) in self.watched.iter().enumerate() {
+            if peek.positions.contains(&position) {
+                missed.remove(&position);
+                continue;
+            }
+            let since = missed.entry(position).or_insert(Some(now));
+            if since.is_some_and(|since| now.duration_since(since) >= ROSTER_MISSING) {
+                *since = None;
+                let queue = watched.name.as_str();
+                tracing::warn!(
+                    queue,
+                    "there is no such queue; waiting for it to be created: by the Node app, by `strawboss queues create`, \
+                     or by `ensure` in its section"
+                );
+            }
+        }
     }
 
     /// Wakes whoever has due jobs; returns how long until the next job is due, where that is known.
