@@ -122,6 +122,8 @@ impl Worker {
         let settings = Settings::of(&self.config.database)?;
         let place = settings.database_name();
         let database = Database::new(&settings)?;
+        let errors = self.metrics.db_errors.clone();
+        database.watch_errors(move |class| errors.with_label_values(&[class.as_str()]).inc());
         let apart = database.beside(1)?;
         let queues = self.queues()?;
         let server = match self.config.http.listen {
@@ -296,7 +298,7 @@ impl Worker {
             let pulse = self.health.register("rescuer", SILENCE);
             life.spawn("rescuer", rescuer.run(pulse, life.soft.clone()));
         }
-        let scout = Scout::new(database.clone(), watch.clone(), watched, again, self.metrics.clone());
+        let scout = Scout::new(database.clone(), watch.clone(), watched, again);
         life.spawn(
             "scout",
             scout.run(self.health.register("scout", SILENCE), life.soft.clone()),

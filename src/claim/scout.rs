@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Demand;
 use crate::dialect::{Dialect, Template, Watch};
-use crate::observe::{Metrics, Pulse, Wakeup};
-use crate::postgres::{Class, Database, Error, Executor, within};
+use crate::observe::{Pulse, Wakeup};
+use crate::postgres::{Class, Database, Error, Executor};
 use crate::queue::{Queue, QueueName};
 
 /// The statement that asks after the first job of each queue of one table; `{number}`, the table's, is yet to be filled in.
@@ -65,7 +65,6 @@ pub struct Scout {
     watch: Watch,
     watched: Vec<Watched>,
     again: Arc<Notify>,
-    metrics: Metrics,
 }
 
 /// The peek for one dialect and one set of queue rows.
@@ -80,13 +79,12 @@ struct Peek {
 
 impl Scout {
     /// A scout over those queues. `again` makes it read the queue rows and look at once.
-    pub fn new(database: Database, watch: Watch, watched: Vec<Watched>, again: Arc<Notify>, metrics: Metrics) -> Scout {
+    pub fn new(database: Database, watch: Watch, watched: Vec<Watched>, again: Arc<Notify>) -> Scout {
         Scout {
             database,
             watch,
             watched,
             again,
-            metrics,
         }
     }
 
@@ -143,17 +141,13 @@ impl Scout {
                     None => Ok(None),
                 }
             };
-            pause = match within(PATIENCE, looked).await {
+            pause = match self.database.within(PATIENCE, looked).await {
                 Ok(due) => {
                     let took = started.elapsed();
                     let tick = tick.max((took * DUTY).min(REST));
                     due.map_or(tick, |due| due.max(GATHER).max(took).min(tick))
                 }
                 Err(error) => {
-                    self.metrics
-                        .db_errors
-                        .with_label_values(&[error.class().as_str()])
-                        .inc();
                     if error.class() == Class::Schema {
                         reread = true;
                         self.watch.nudge();

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Dialect, NEWEST, OLDEST, Template, quoted};
 use crate::observe::{Condition, Metrics, Pulse};
-use crate::postgres::{Class, Client, Database, Error, Executor, within};
+use crate::postgres::{Class, Client, Database, Error, Executor};
 
 /// How often the schema is looked at when nothing asks for it.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -163,7 +163,7 @@ impl Watcher {
         while !stop.is_cancelled() {
             pulse.beat();
             let looked = tokio::select! {
-                looked = within(PATIENCE, self.look(&mut fingerprint)) => looked,
+                looked = self.database.within(PATIENCE, self.look(&mut fingerprint)) => looked,
                 () = stop.cancelled() => return,
             };
             let pause = match looked {
@@ -179,10 +179,6 @@ impl Watcher {
                     }
                 }
                 Err(error) => {
-                    self.metrics
-                        .db_errors
-                        .with_label_values(&[error.class().as_str()])
-                        .inc();
                     let said = error.to_string();
                     // An outage may last, and one line is enough for as long as there is no news of it.
                     if trouble.as_ref() == Some(&said) {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::dialect::{Template, Watch};
 use crate::job::{Attempt, Job, Outcome};
 use crate::observe::{Metrics, Pulse};
-use crate::postgres::{Class, Database, Error, Executor, Param, within};
+use crate::postgres::{Class, Database, Error, Executor, Param};
 use crate::queue::{Queue, QueueName};
 
 /// Renews leases.
@@ -248,7 +248,7 @@ impl Keeper {
             for (table, asked) in self.leases.due(Instant::now()) {
                 let begun = Instant::now();
                 let touched = tokio::select! {
-                    touched = within(PATIENCE, self.touch(&table, &asked)) => touched,
+                    touched = self.database.within(PATIENCE, self.touch(&table, &asked)) => touched,
                     () = stop.cancelled() => return,
                 };
                 match touched {
@@ -259,10 +259,6 @@ impl Keeper {
                         }
                     }
                     Err(error) => {
-                        self.metrics
-                            .db_errors
-                            .with_label_values(&[error.class().as_str()])
-                            .inc();
                         if error.class() == Class::Schema {
                             self.watch.nudge();
                         }

@@ -15,7 +15,7 @@ use super::write::{Entry, Written, landed, operation, write};
 use crate::dialect::{Dialect, Watch};
 use crate::job::{Job, Outcome, Verdict};
 use crate::observe::{Failure, Metrics, ProcessSpan, Pulse, SettleOp, Tracer};
-use crate::postgres::{Class, Database, Error, within};
+use crate::postgres::{Class, Database, Error};
 use crate::queue::Queue;
 use crate::run::Leases;
 
@@ -163,7 +163,11 @@ impl Writer {
             None => self.watch.clone().spoken().await,
         };
         let patience = if group[0].is_apart() { PATIENCE.1 } else { PATIENCE.0 };
-        let error = match within(patience, self.write(&dialect, table, operation, &group)).await {
+        let error = match self
+            .database
+            .within(patience, self.write(&dialect, table, operation, &group))
+            .await
+        {
             Ok(written) => {
                 self.conclude(operation, group.drain(..).map(|tried| tried.item), written);
                 return (group, Answer::Written);
@@ -175,7 +179,6 @@ impl Writer {
             .settle_failures
             .with_label_values(&[operation.as_str()])
             .inc();
-        self.metrics.db_errors.with_label_values(&[class.as_str()]).inc();
         if class == Class::Schema {
             self.watch.nudge();
         }
