@@ -99,6 +99,7 @@ impl Scout {
         let mut polled = vec![Polled::default(); self.watched.len()];
         let mut known: Option<(Arc<Dialect>, Peek, Instant)> = None;
         let mut missed = HashMap::new();
+        let mut trouble = None::<String>;
         let mut pause = Duration::ZERO;
         let mut reread = true;
         loop {
@@ -143,6 +144,7 @@ impl Scout {
             };
             pause = match self.database.within(PATIENCE, looked).await {
                 Ok(due) => {
+                    trouble = None;
                     let took = started.elapsed();
                     let tick = tick.max((took * DUTY).min(REST));
                     due.map_or(tick, |due| due.max(GATHER).max(took).min(tick))
@@ -152,7 +154,14 @@ impl Scout {
                         reread = true;
                         self.watch.nudge();
                     }
-                    tracing::debug!(%error, "could not look for jobs");
+                    let said = error.to_string();
+                    // Of an outage and of a schema that changes the schema's watcher speaks.
+                    if error.is_transient() || trouble.as_ref() == Some(&said) {
+                        tracing::debug!(%error, "could not look for jobs");
+                    } else {
+                        tracing::warn!(%error, "jobs cannot be looked for; trying again");
+                    }
+                    trouble = Some(said);
                     tick.max(Duration::from_millis(500))
                 }
             };

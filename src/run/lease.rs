@@ -236,6 +236,7 @@ pub struct Keeper {
 impl Keeper {
     /// Renews until told to stop. Meant for a thread with a runtime of its own.
     pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
+        let mut failing = HashSet::new();
         loop {
             let beat = Instant::now() + BEAT;
             let next = self.leases.next().unwrap_or(beat).min(beat);
@@ -253,6 +254,9 @@ impl Keeper {
                 };
                 match touched {
                     Ok(found) => {
+                        if failing.remove(&table) {
+                            tracing::info!("leases are renewed again");
+                        }
                         self.leases.renewed(&asked, &found, begun);
                         for (queue, _) in &found.kept {
                             self.metrics.heartbeats.with_label_values(&[queue]).inc();
@@ -262,7 +266,11 @@ impl Keeper {
                         if error.class() == Class::Schema {
                             self.watch.nudge();
                         }
-                        tracing::warn!(%error, jobs = asked.len(), "leases could not be renewed; trying again");
+                        if failing.insert(table) {
+                            tracing::warn!(%error, jobs = asked.len(), "leases cannot be renewed; trying again until they can");
+                        } else {
+                            tracing::debug!(%error, jobs = asked.len(), "leases could not be renewed");
+                        }
                         let gone = error.code() == Some(&SqlState::UNDEFINED_TABLE);
                         self.leases.postpone(&asked, Instant::now() + RETRY, gone);
                     }
