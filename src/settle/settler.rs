@@ -299,7 +299,7 @@ impl Writer {
                 }
                 (Verdict::Fail(failure), _) => {
                     tracing::warn!(queue, job = %id, retry_count = job.attempt.retry_count, retry_limit = job.retry_limit,
-                        outcome = outcome.as_str(), error = %failure, "job failed");
+                        outcome = outcome.as_str(), error = failure.in_one_line(), "job failed");
                 }
                 _ => {
                     tracing::debug!(queue, job = %id, retry_count = job.attempt.retry_count, outcome = outcome.as_str(),
