@@ -73,9 +73,7 @@ impl Dialect {
             None => 0,
             Some(Ok(version)) => version,
             Some(Err(_)) => {
-                return Err(Error::Settings(format!(
-                    "schema {schema:?} has a table `version`, but not pg-boss's; name the schema that pg-boss is in"
-                )));
+                return Err(Error::Settings(foreign(schema)));
             }
         };
         let mut catalog = Catalog::default();
@@ -87,4 +85,9 @@ impl Dialect {
         }
         Ok(Dialect::new(schema, version, catalog))
     }
+}
+
+/// Said of a schema whose table `version` has something other than pg-boss's version in it.
+pub(super) fn foreign(schema: &str) -> String {
+    format!("schema {schema:?} has a table `version`, but not pg-boss's; name the schema that pg-boss is in")
 }

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, watch};
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
+use super::catalog::foreign;
 use super::{Dialect, NEWEST, OLDEST, Template, quoted};
 use crate::observe::{Condition, Metrics, Pulse};
 use crate::postgres::{Class, Client, Database, Error, Executor};
@@ -237,7 +238,14 @@ impl Watcher {
             .clock_skew
             .set((there - middle).num_microseconds().unwrap_or(0) as f64 / 1e6);
 
-        let version: Option<i32> = row.try_get(0)?;
+        let Ok(version) = row.try_get::<_, Option<i32>>(0) else {
+            fingerprint.clear();
+            self.publish(Spoken::Unsupported {
+                version: 0,
+                reason: foreign(&self.schema),
+            });
+            return Ok(());
+        };
         let print = format!("{version:?} {:?}", row.try_get::<_, Option<String>>(1)?);
         if print == *fingerprint {
             return Ok(());

@@ -320,11 +320,31 @@ impl Writer {
 fn answer(error: &Error) -> Answer {
     match (error, error.class(), error.code()) {
         (Error::Timeout(_), ..) => Answer::Refused,
-        (Error::Pool(_), ..) | (_, Class::Connection, _) => Answer::Away,
+        // Whatever the reason is, a password that was changed included: nobody was asked about the rows.
+        (Error::Pool(_) | Error::Connect { .. } | Error::Settings(_), ..) | (_, Class::Connection, _) => Answer::Away,
         (_, _, Some(&SqlState::UNDEFINED_TABLE)) => Answer::Gone,
         // Says the same of every row.
         (_, _, Some(&SqlState::INSUFFICIENT_PRIVILEGE)) | (_, Class::Schema, _) => Answer::Away,
         (_, Class::Transient, _) => Answer::Refused,
         _ => Answer::Never,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_found_no_connection_was_refused_nothing() {
+        for class in [Class::Connection, Class::Transient, Class::Permanent] {
+            let error = Error::Connect {
+                message: String::new(),
+                class,
+                cause: None,
+            };
+            assert_eq!(answer(&error), Answer::Away, "{class:?}");
+        }
+        // A file of TLS that cannot be read is found out on the way to a new connection, too.
+        assert_eq!(answer(&Error::Settings(String::new())), Answer::Away);
     }
 }
