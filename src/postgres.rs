@@ -28,7 +28,6 @@ pub use pooler::Pooler;
 pub use settings::Settings;
 
 use std::future::Future;
-use std::time::Duration;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
@@ -59,15 +58,4 @@ impl Executor for tokio_postgres::Transaction<'_> {
     async fn query<'a>(&'a self, sql: &'a str, params: &'a [Param<'a>]) -> Result<Vec<Row>, Error> {
         Ok(self.query_typed(sql, params).await?)
     }
-}
-
-/// Waits for the database no longer than `limit`. A connection that owes an answer by then is given up and its statement
-/// cancelled; whether it was run is not known.
-///
-/// # Errors
-/// [`Error::Timeout`], or whatever `work` says.
-pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(limit, work)
-        .await
-        .unwrap_or(Err(Error::Timeout(limit)))
 }

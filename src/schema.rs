@@ -40,8 +40,8 @@ pub enum Error {
     },
     /// The table `version` is there but says nothing.
     #[error(
-        "schema {schema:?} has a table `version` without a row: a pg-boss install that was tampered with, or another \
-         application's; restore the row, or name another schema with --schema"
+        "schema {schema:?} has a table `version` without a number in it: a pg-boss install that was tampered with, or \
+         another application's; restore the row, or name another schema with --schema"
     )]
     NoVersion {
         /// The schema, unquoted.

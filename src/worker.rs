@@ -21,7 +21,7 @@ use crate::job::Outcome;
 use crate::lifecycle::{Lifecycle, Report};
 use crate::observe::{Health, Metrics, Tracer};
 use crate::postgres::{Database, Settings};
-use crate::queue::QueueName;
+use crate::queue::{QueueName, READ};
 use crate::run::{Keeper, Leases, TOUCH};
 use crate::server::Server;
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
@@ -122,6 +122,8 @@ impl Worker {
         let settings = Settings::of(&self.config.database)?;
         let place = settings.database_name();
         let database = Database::new(&settings)?;
+        let errors = self.metrics.db_errors.clone();
+        database.watch_errors(move |class| errors.with_label_values(&[class.as_str()]).inc());
         let apart = database.beside(1)?;
         let queues = self.queues()?;
         let server = match self.config.http.listen {
@@ -138,7 +140,9 @@ impl Worker {
         let (watcher, watch) = Watcher::new(database.clone(), schema, needed(), self.metrics.clone());
         life.spawn(
             "schema watch",
-            watcher.run(self.health.register("schema watch", SILENCE), over.clone()),
+            watcher
+                .reporting(self.health.condition("database"))
+                .run(self.health.register("schema watch", SILENCE), over.clone()),
         );
 
         let leases = Leases::default();
@@ -170,14 +174,17 @@ impl Worker {
         let runs = Runs::new(life.clone(), leases.clone(), verdicts, self.metrics.clone(), tracer);
 
         let claiming = TaskTracker::new();
+        let names = queues.iter().map(|assigned| assigned.queue.clone()).collect();
         let served = self.serve(queues, &database, &watch, &life, &claiming, &runs);
-        self.show(&database, &watch, &leases, served, &life, &runs);
+        self.show(&database, &watch, names, served, &life, &runs);
         if let Some(server) = server {
             tracing::info!(address = %server.address(), "serving /metrics, /healthz, /readyz and /status");
-            life.spawn(
-                "server",
-                server.run(self.metrics.clone(), self.health.clone(), over.clone()),
-            );
+            let serving = server.run(self.metrics.clone(), self.health.clone(), over.clone());
+            life.spawn("server", async move {
+                if let Err(error) = serving.await {
+                    tracing::error!(%error, "nothing is served over HTTP any more");
+                }
+            });
         }
 
         stop.await;
@@ -291,7 +298,7 @@ impl Worker {
             let pulse = self.health.register("rescuer", SILENCE);
             life.spawn("rescuer", rescuer.run(pulse, life.soft.clone()));
         }
-        let scout = Scout::new(database.clone(), watch.clone(), watched, again, self.metrics.clone());
+        let scout = Scout::new(database.clone(), watch.clone(), watched, again);
         life.spawn(
             "scout",
             scout.run(self.health.register("scout", SILENCE), life.soft.clone()),
@@ -334,7 +341,7 @@ impl Worker {
         &self,
         database: &Database,
         watch: &Watch,
-        leases: &Leases,
+        names: Vec<QueueName>,
         served: Vec<watch::Receiver<Option<Served>>>,
         life: &Lifecycle,
         runs: &Runs,
@@ -372,15 +379,13 @@ impl Worker {
         let (tasks, in_flight) = (life.clone(), runs.counters());
         self.health.provide("tasks", move || json!(tasks.running()));
         self.health.provide("in_flight", move || json!(in_flight.in_flight()));
-        let (pool, held) = (database.clone(), leases.clone());
+        let (pool, held) = (database.clone(), runs.leases.clone());
         self.metrics.before_scrape(move |metrics| {
             pool.measure(metrics);
-            metrics.oldest_running.reset();
-            for (queue, since) in held.oldest() {
-                metrics
-                    .oldest_running
-                    .with_label_values(&[queue.as_str()])
-                    .set(since.elapsed().as_secs_f64());
+            let oldest = held.oldest();
+            for queue in &names {
+                let since = oldest.get(queue).map_or(0.0, |since| since.elapsed().as_secs_f64());
+                metrics.oldest_running.with_label_values(&[queue.as_str()]).set(since);
             }
         });
     }
@@ -469,6 +474,7 @@ fn needed() -> Vec<Needed> {
         needed("take lost jobs back", FAIL, &["sweep"]),
         needed("hand jobs back", RELEASE, &[]),
         needed("keep leases", TOUCH, &[]),
+        needed("read the queues", READ, &[]),
     ]
 }
 

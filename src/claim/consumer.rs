@@ -13,7 +13,7 @@ use crate::dialect::Watch;
 use crate::handler::Handler;
 use crate::job::Job;
 use crate::observe::{Metrics, Pulse, Wakeup};
-use crate::postgres::{Class, Database, within};
+use crate::postgres::{Class, Database};
 use crate::queue::{Queue, QueueName};
 
 /// After a full batch, how long freed places are gathered so that one claim serves many of them.
@@ -188,7 +188,7 @@ impl Consumer {
             let jobs = claim(&client, sql, &self.terms, &self.name, slots.len()).await?;
             Ok((claimed, jobs))
         };
-        match within(PATIENCE, result).await {
+        match self.database.within(PATIENCE, result).await {
             Ok((claimed, jobs)) => {
                 self.metrics
                     .claim_duration
@@ -214,10 +214,6 @@ impl Consumer {
             }
             Err(error) => {
                 drop(slots);
-                self.metrics
-                    .db_errors
-                    .with_label_values(&[error.class().as_str()])
-                    .inc();
                 match error.class() {
                     Class::Schema => {
                         self.watch.nudge();

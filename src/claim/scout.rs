@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Demand;
 use crate::dialect::{Dialect, Template, Watch};
-use crate::observe::{Metrics, Pulse, Wakeup};
-use crate::postgres::{Class, Database, Error, Executor, within};
+use crate::observe::{Pulse, Wakeup};
+use crate::postgres::{Class, Database, Error, Executor};
 use crate::queue::{Queue, QueueName};
 
 /// The statement that asks after the first job of each queue of one table; `{number}`, the table's, is yet to be filled in.
@@ -65,7 +65,6 @@ pub struct Scout {
     watch: Watch,
     watched: Vec<Watched>,
     again: Arc<Notify>,
-    metrics: Metrics,
 }
 
 /// The peek for one dialect and one set of queue rows.
@@ -80,13 +79,12 @@ struct Peek {
 
 impl Scout {
     /// A scout over those queues. `again` makes it read the queue rows and look at once.
-    pub fn new(database: Database, watch: Watch, watched: Vec<Watched>, again: Arc<Notify>, metrics: Metrics) -> Scout {
+    pub fn new(database: Database, watch: Watch, watched: Vec<Watched>, again: Arc<Notify>) -> Scout {
         Scout {
             database,
             watch,
             watched,
             again,
-            metrics,
         }
     }
 
@@ -100,6 +98,8 @@ impl Scout {
             .unwrap_or(Duration::from_secs(1));
         let mut polled = vec![Polled::default(); self.watched.len()];
         let mut known: Option<(Arc<Dialect>, Peek, Instant)> = None;
+        let mut missed = HashMap::new();
+        let mut trouble = None::<String>;
         let mut pause = Duration::ZERO;
         let mut reread = true;
         loop {
@@ -133,6 +133,7 @@ impl Scout {
                     .filter(|(of, _, read)| !reread && Arc::ptr_eq(of, &dialect) && read.elapsed() < age);
                 if fresh.is_none() {
                     let peek = self.muster(&dialect).await?;
+                    self.miss(&peek, &mut missed);
                     known = Some((Arc::clone(&dialect), peek, Instant::now()));
                     reread = false;
                 }
@@ -141,22 +142,26 @@ impl Scout {
                     None => Ok(None),
                 }
             };
-            pause = match within(PATIENCE, looked).await {
+            pause = match self.database.within(PATIENCE, looked).await {
                 Ok(due) => {
+                    trouble = None;
                     let took = started.elapsed();
                     let tick = tick.max((took * DUTY).min(REST));
                     due.map_or(tick, |due| due.max(GATHER).max(took).min(tick))
                 }
                 Err(error) => {
-                    self.metrics
-                        .db_errors
-                        .with_label_values(&[error.class().as_str()])
-                        .inc();
                     if error.class() == Class::Schema {
                         reread = true;
                         self.watch.nudge();
                     }
-                    tracing::debug!(%error, "could not look for jobs");
+                    let said = error.to_string();
+                    // Of an outage and of a schema that changes the schema's watcher speaks.
+                    if error.is_transient() || trouble.as_ref() == Some(&said) {
+                        tracing::debug!(%error, "could not look for jobs");
+                    } else {
+                        tracing::warn!(%error, "jobs cannot be looked for; trying again");
+                    }
+                    trouble = Some(said);
                     tick.max(Duration::from_millis(500))
                 }
             };
@@ -181,13 +186,7 @@ impl Scout {
         let mut tables: Vec<String> = Vec::new();
         for (position, watched) in self.watched.iter().enumerate() {
             let Some(queue) = rows.remove(&watched.name) else {
-                watched.served.send_if_modified(|served| {
-                    let gone = served.take().is_some();
-                    if gone {
-                        tracing::warn!(queue = %watched.name, "the queue is gone; waiting for it to be created");
-                    }
-                    gone
-                });
+                watched.served.send_if_modified(|served| served.take().is_some());
                 continue;
             };
             let number = tables
@@ -219,6 +218,28 @@ impl Scout {
         });
         peek.sql = each.collect::<Vec<_>>().join("UNION ALL\n");
         Ok(peek)
+    }
+
+    /// Says which queues are not there, once each, unless they have just been looked for: they may be about to be created.
+    /// `missed` is since when each has been looked for in vain, until it is said.
+    fn miss(&self, peek: &Peek, missed: &mut HashMap<usize, Option<Instant>>) {
+        let now = Instant::now();
+        for (position, watched) in self.watched.iter().enumerate() {
+            if peek.positions.contains(&position) {
+                missed.remove(&position);
+                continue;
+            }
+            let since = missed.entry(position).or_insert(Some(now));
+            if since.is_some_and(|since| now.duration_since(since) >= ROSTER_MISSING) {
+                *since = None;
+                let queue = watched.name.as_str();
+                tracing::warn!(
+                    queue,
+                    "there is no such queue; waiting for it to be created: by the Node app, by `strawboss queues create`, \
+                     or by `ensure` in its section"
+                );
+            }
+        }
     }
 
     /// Wakes whoever has due jobs; returns how long until the next job is due, where that is known.

@@ -51,6 +51,11 @@ impl Error {
             Error::Config(_) => {
                 "`strawboss check` shows where each value comes from, `strawboss config example` a complete file"
             }
+            // It says itself what to do.
+            Error::Database {
+                source: postgres::Error::Settings(_),
+                ..
+            } => return None,
             Error::Database { source, .. } => match source.code().map(SqlState::code) {
                 Some("28000" | "28P01") => {
                     "check the user and the password in --database-url, DATABASE_URL or [database] url"

@@ -64,10 +64,18 @@ impl Dialect {
     /// Reads the schema's version and catalog.
     ///
     /// # Errors
-    /// [`crate::postgres::Class::Schema`] where no pg-boss is installed in the schema.
+    /// [`crate::postgres::Class::Schema`] where no pg-boss is installed in the schema, and
+    /// [`crate::postgres::Class::Permanent`] where its table `version` is another application's.
     pub async fn read(executor: &impl Executor, schema: &str) -> Result<Dialect, Error> {
         let sql = format!("SELECT version FROM {}.version", quoted(schema));
-        let version = executor.query(&sql, &[]).await?.first().map_or(0, |row| row.get(0));
+        let rows = executor.query(&sql, &[]).await?;
+        let version = match rows.first().map(|row| row.try_get(0)) {
+            None => 0,
+            Some(Ok(version)) => version,
+            Some(Err(_)) => {
+                return Err(Error::Settings(foreign(schema)));
+            }
+        };
         let mut catalog = Catalog::default();
         for row in executor
             .query(include_str!("catalog.sql"), &[(&schema, Type::TEXT)])
@@ -77,4 +85,9 @@ impl Dialect {
         }
         Ok(Dialect::new(schema, version, catalog))
     }
+}
+
+/// Said of a schema whose table `version` has something other than pg-boss's version in it.
+pub(super) fn foreign(schema: &str) -> String {
+    format!("schema {schema:?} has a table `version`, but not pg-boss's; name the schema that pg-boss is in")
 }

@@ -7,9 +7,10 @@ use tokio::sync::{Notify, watch};
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
+use super::catalog::foreign;
 use super::{Dialect, NEWEST, OLDEST, Template, quoted};
-use crate::observe::{Metrics, Pulse};
-use crate::postgres::{Class, Client, Database, Error, Executor, within};
+use crate::observe::{Condition, Metrics, Pulse};
+use crate::postgres::{Class, Client, Database, Error, Executor};
 
 /// How often the schema is looked at when nothing asks for it.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -71,6 +72,7 @@ pub struct Watcher {
     schema: String,
     needed: Vec<Needed>,
     metrics: Metrics,
+    answers: Option<Condition>,
     sender: watch::Sender<Spoken>,
     latest: watch::Sender<Option<Arc<Dialect>>>,
     nudge: Arc<Notify>,
@@ -140,6 +142,7 @@ impl Watcher {
                 schema: schema.to_owned(),
                 needed,
                 metrics,
+                answers: None,
                 sender,
                 latest: newest,
                 nudge,
@@ -148,29 +151,47 @@ impl Watcher {
         )
     }
 
+    /// Has `condition` say whether the database answers.
+    pub fn reporting(mut self, condition: Condition) -> Watcher {
+        self.answers = Some(condition);
+        self
+    }
+
     /// Watches until it is told to stop.
     pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         let mut fingerprint = String::new();
+        let mut trouble = None::<String>;
         while !stop.is_cancelled() {
             pulse.beat();
             let looked = tokio::select! {
-                looked = within(PATIENCE, self.look(&mut fingerprint)) => looked,
+                looked = self.database.within(PATIENCE, self.look(&mut fingerprint)) => looked,
                 () = stop.cancelled() => return,
             };
             let pause = match looked {
-                Ok(()) if self.sender.borrow().dialect().is_some() => INTERVAL,
-                Ok(()) => RETRY,
-                Err(error) => {
-                    self.metrics
-                        .db_errors
-                        .with_label_values(&[error.class().as_str()])
-                        .inc();
-                    if matches!(*self.sender.borrow(), Spoken::Unknown(_)) {
-                        tracing::warn!(%error, "the database does not answer; trying again");
-                        self.sender.send_replace(Spoken::Unknown(error.to_string()));
-                    } else {
-                        tracing::debug!(%error, "the schema could not be looked at");
+                Ok(()) => {
+                    if trouble.take().is_some() {
+                        tracing::info!("the database answers again");
                     }
+                    self.report(Ok(()));
+                    if self.sender.borrow().dialect().is_some() {
+                        INTERVAL
+                    } else {
+                        RETRY
+                    }
+                }
+                Err(error) => {
+                    let said = error.to_string();
+                    // An outage may last, and one line is enough for as long as there is no news of it.
+                    if trouble.as_ref() == Some(&said) {
+                        tracing::debug!(%error, "the schema could not be looked at");
+                    } else {
+                        tracing::warn!(%error, "the schema cannot be looked at; trying again until the database answers");
+                    }
+                    self.report(Err(said.clone()));
+                    if matches!(*self.sender.borrow(), Spoken::Unknown(_)) {
+                        self.sender.send_replace(Spoken::Unknown(said.clone()));
+                    }
+                    trouble = Some(said);
                     RETRY
                 }
             };
@@ -179,6 +200,12 @@ impl Watcher {
                 () = self.nudge.notified() => {}
                 () = stop.cancelled() => {}
             }
+        }
+    }
+
+    fn report(&self, answers: Result<(), String>) {
+        if let Some(condition) = &self.answers {
+            condition.set(answers);
         }
     }
 
@@ -211,7 +238,14 @@ impl Watcher {
             .clock_skew
             .set((there - middle).num_microseconds().unwrap_or(0) as f64 / 1e6);
 
-        let version: Option<i32> = row.try_get(0)?;
+        let Ok(version) = row.try_get::<_, Option<i32>>(0) else {
+            fingerprint.clear();
+            self.publish(Spoken::Unsupported {
+                version: 0,
+                reason: foreign(&self.schema),
+            });
+            return Ok(());
+        };
         let print = format!("{version:?} {:?}", row.try_get::<_, Option<String>>(1)?);
         if print == *fingerprint {
             return Ok(());

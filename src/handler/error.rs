@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+/// How much of a message is logged, in characters; the job's output has all of it.
+const LOGGED: usize = 500;
+
 /// Why an attempt failed, and what should follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandlerError {
@@ -73,6 +76,21 @@ impl HandlerError {
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
+    }
+
+    /// The message as a log has it: what a program wrote to its standard error may have many lines, and one of them could
+    /// look like ours.
+    pub(crate) fn in_one_line(&self) -> String {
+        let mut line: String = self
+            .message
+            .chars()
+            .take(LOGGED)
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        if self.message.chars().nth(LOGGED).is_some() {
+            line.push('…');
+        }
+        line
     }
 
     /// The same error with one more thing to know about it, beside the message in the job's output.
@@ -167,6 +185,14 @@ mod tests {
             error.stack.as_deref(),
             Some("could not save\n    caused by: disk on fire")
         );
+    }
+
+    #[test]
+    fn a_log_has_one_short_line_of_it() {
+        let error = HandlerError::retry("no luck\n2026-01-01 WARN forged\u{1b}[31m");
+        assert_eq!(error.in_one_line(), "no luck 2026-01-01 WARN forged [31m");
+        let long = HandlerError::retry("é".repeat(LOGGED + 1)).in_one_line();
+        assert_eq!(long, format!("{}…", "é".repeat(LOGGED)));
     }
 
     #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 //!
 //! *Alive* is about progress: every loop that registered has beaten within its own time. A worker whose claim loop hangs
 //! is not alive, however well it answers; whoever asks should start it anew. *Ready* is about the world: the database is
-//! there, the schema is spoken, LISTEN is up. A worker that is not ready waits and recovers by itself.
+//! there, the schema is spoken. A worker that is not ready waits and recovers by itself.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -95,10 +95,11 @@ impl Class {
             | SqlState::INVALID_COLUMN_REFERENCE
             | SqlState::FEATURE_NOT_SUPPORTED => Class::Schema,
             SqlState::UNIQUE_VIOLATION | SqlState::EXCLUSION_VIOLATION => Class::Conflict,
-            _ => match &state.code()[..2] {
-                "08" | "57" => Class::Connection,
-                "40" | "53" | "55" | "25" | "58" => Class::Transient,
-                "22" | "23" | "54" => Class::Data,
+            // A pooler may send a code of its own making.
+            _ => match state.code().get(..2) {
+                Some("08" | "57") => Class::Connection,
+                Some("40" | "53" | "55" | "25" | "58") => Class::Transient,
+                Some("22" | "23" | "54") => Class::Data,
                 _ => Class::Permanent,
             },
         }
@@ -197,7 +198,7 @@ mod tests {
             (Class::Schema, "42P01 42703 42883 42704 3F000 0A000 42P10"),
             (Class::Conflict, "23505 23P01"),
             (Class::Data, "22001 22P02 22P05 23502 23503 23514 54000"),
-            (Class::Permanent, "28000 28P01 3D000 42501 42601 P0001 XX001"),
+            (Class::Permanent, "28000 28P01 3D000 42501 42601 P0001 XX001 X é"),
         ] {
             for state in states.split(' ') {
                 assert_eq!(Class::of(&SqlState::from_code(state)), class, "{state}");

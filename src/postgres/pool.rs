@@ -148,6 +148,17 @@ impl Database {
         }
     }
 
+    /// Waits for `work`, which asks this database something, no longer than `limit`. A connection that owes an answer by then
+    /// is given up and its statement cancelled; whether it was run is not known.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`], or whatever `work` says.
+    pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(self.shared.noted(Error::Timeout(limit))))
+    }
+
     /// Finds out whether a pooler lends us its server connections one transaction at a time, unless the settings say so
     /// or it is known by now: what has no news costs nothing to ask again. Before it has answered, the pool relies on
     /// nothing of a session, and statements are parsed every time.
@@ -230,11 +241,12 @@ impl Shared {
         }
     }
 
-    /// How long a statement may take to be answered.
+    /// What makes TLS connections, for a connection beside the pool.
     pub(super) fn connector(&self) -> Result<MakeRustlsConnect, Error> {
         self.settings.tls.connector()
     }
 
+    /// How long a statement may take to be answered.
     pub(super) fn patience(&self) -> Option<Duration> {
         self.settings.query_timeout
     }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::dialect::{Template, Watch};
 use crate::job::{Attempt, Job, Outcome};
 use crate::observe::{Metrics, Pulse};
-use crate::postgres::{Class, Database, Error, Executor, Param, within};
+use crate::postgres::{Class, Database, Error, Executor, Param};
 use crate::queue::{Queue, QueueName};
 
 /// Renews leases.
@@ -236,6 +236,7 @@ pub struct Keeper {
 impl Keeper {
     /// Renews until told to stop. Meant for a thread with a runtime of its own.
     pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
+        let mut failing = HashSet::new();
         loop {
             let beat = Instant::now() + BEAT;
             let next = self.leases.next().unwrap_or(beat).min(beat);
@@ -248,25 +249,28 @@ impl Keeper {
             for (table, asked) in self.leases.due(Instant::now()) {
                 let begun = Instant::now();
                 let touched = tokio::select! {
-                    touched = within(PATIENCE, self.touch(&table, &asked)) => touched,
+                    touched = self.database.within(PATIENCE, self.touch(&table, &asked)) => touched,
                     () = stop.cancelled() => return,
                 };
                 match touched {
                     Ok(found) => {
+                        if failing.remove(&table) {
+                            tracing::info!("leases are renewed again");
+                        }
                         self.leases.renewed(&asked, &found, begun);
                         for (queue, _) in &found.kept {
                             self.metrics.heartbeats.with_label_values(&[queue]).inc();
                         }
                     }
                     Err(error) => {
-                        self.metrics
-                            .db_errors
-                            .with_label_values(&[error.class().as_str()])
-                            .inc();
                         if error.class() == Class::Schema {
                             self.watch.nudge();
                         }
-                        tracing::warn!(%error, jobs = asked.len(), "leases could not be renewed; trying again");
+                        if failing.insert(table) {
+                            tracing::warn!(%error, jobs = asked.len(), "leases cannot be renewed; trying again until they can");
+                        } else {
+                            tracing::debug!(%error, jobs = asked.len(), "leases could not be renewed");
+                        }
                         let gone = error.code() == Some(&SqlState::UNDEFINED_TABLE);
                         self.leases.postpone(&asked, Instant::now() + RETRY, gone);
                     }

@@ -153,9 +153,11 @@ pub(super) async fn version(executor: &impl Executor, schema: &str, role: String
             ),
         }
     })?;
-    rows.first().map(|row| row.get(0)).ok_or_else(|| Error::NoVersion {
-        schema: schema.to_owned(),
-    })
+    rows.first()
+        .and_then(|row| row.try_get(0).ok())
+        .ok_or_else(|| Error::NoVersion {
+            schema: schema.to_owned(),
+        })
 }
 
 /// Who installs, and where; known before anything can go wrong, since nothing can be asked afterwards.

@@ -15,7 +15,7 @@ use super::write::{Entry, Written, landed, operation, write};
 use crate::dialect::{Dialect, Watch};
 use crate::job::{Job, Outcome, Verdict};
 use crate::observe::{Failure, Metrics, ProcessSpan, Pulse, SettleOp, Tracer};
-use crate::postgres::{Class, Database, Error, within};
+use crate::postgres::{Class, Database, Error};
 use crate::queue::Queue;
 use crate::run::Leases;
 
@@ -163,7 +163,11 @@ impl Writer {
             None => self.watch.clone().spoken().await,
         };
         let patience = if group[0].is_apart() { PATIENCE.1 } else { PATIENCE.0 };
-        let error = match within(patience, self.write(&dialect, table, operation, &group)).await {
+        let error = match self
+            .database
+            .within(patience, self.write(&dialect, table, operation, &group))
+            .await
+        {
             Ok(written) => {
                 self.conclude(operation, group.drain(..).map(|tried| tried.item), written);
                 return (group, Answer::Written);
@@ -175,7 +179,6 @@ impl Writer {
             .settle_failures
             .with_label_values(&[operation.as_str()])
             .inc();
-        self.metrics.db_errors.with_label_values(&[class.as_str()]).inc();
         if class == Class::Schema {
             self.watch.nudge();
         }
@@ -296,7 +299,7 @@ impl Writer {
                 }
                 (Verdict::Fail(failure), _) => {
                     tracing::warn!(queue, job = %id, retry_count = job.attempt.retry_count, retry_limit = job.retry_limit,
-                        outcome = outcome.as_str(), error = %failure, "job failed");
+                        outcome = outcome.as_str(), error = failure.in_one_line(), "job failed");
                 }
                 _ => {
                     tracing::debug!(queue, job = %id, retry_count = job.attempt.retry_count, outcome = outcome.as_str(),
@@ -317,11 +320,31 @@ impl Writer {
 fn answer(error: &Error) -> Answer {
     match (error, error.class(), error.code()) {
         (Error::Timeout(_), ..) => Answer::Refused,
-        (Error::Pool(_), ..) | (_, Class::Connection, _) => Answer::Away,
+        // Whatever the reason is, a password that was changed included: nobody was asked about the rows.
+        (Error::Pool(_) | Error::Connect { .. } | Error::Settings(_), ..) | (_, Class::Connection, _) => Answer::Away,
         (_, _, Some(&SqlState::UNDEFINED_TABLE)) => Answer::Gone,
         // Says the same of every row.
         (_, _, Some(&SqlState::INSUFFICIENT_PRIVILEGE)) | (_, Class::Schema, _) => Answer::Away,
         (_, Class::Transient, _) => Answer::Refused,
         _ => Answer::Never,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_found_no_connection_was_refused_nothing() {
+        for class in [Class::Connection, Class::Transient, Class::Permanent] {
+            let error = Error::Connect {
+                message: String::new(),
+                class,
+                cause: None,
+            };
+            assert_eq!(answer(&error), Answer::Away, "{class:?}");
+        }
+        // A file of TLS that cannot be read is found out on the way to a new connection, too.
+        assert_eq!(answer(&Error::Settings(String::new())), Answer::Away);
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::claim::Served;
 use crate::dialect::Watch;
 use crate::observe::{Metrics, Pulse};
-use crate::postgres::{Class, Database, Error, Executor, within};
+use crate::postgres::{Class, Database, Error, Executor};
 use crate::queue::QueueName;
 use crate::run::Leases;
 use crate::schema::spelling;
@@ -61,7 +61,7 @@ impl Rescuer {
                     continue;
                 }
                 let swept = tokio::select! {
-                    swept = within(PATIENCE, self.sweep(&served, &table, &queues)) => swept,
+                    swept = self.database.within(PATIENCE, self.sweep(&served, &table, &queues)) => swept,
                     () = stop.cancelled() => return,
                 };
                 let pause = match swept {
@@ -69,7 +69,6 @@ impl Rescuer {
                     Ok(_) => INTERVAL.max((now.elapsed() * DUTY).min(REST)),
                     Err(error) => {
                         let class = error.class();
-                        self.metrics.db_errors.with_label_values(&[class.as_str()]).inc();
                         match class {
                             Class::Schema => self.watch.nudge(),
                             Class::Connection => quiet_until = Instant::now() + AFTER_OUTAGE,
