@@ -170,14 +170,17 @@ impl Worker {
         let runs = Runs::new(life.clone(), leases.clone(), verdicts, self.metrics.clone(), tracer);
 
         let claiming = TaskTracker::new();
+        let names = queues.iter().map(|assigned| assigned.queue.clone()).collect();
         let served = self.serve(queues, &database, &watch, &life, &claiming, &runs);
-        self.show(&database, &watch, &leases, served, &life, &runs);
+        self.show(&database, &watch, names, served, &life, &runs);
         if let Some(server) = server {
             tracing::info!(address = %server.address(), "serving /metrics, /healthz, /readyz and /status");
-            life.spawn(
-                "server",
-                server.run(self.metrics.clone(), self.health.clone(), over.clone()),
-            );
+            let serving = server.run(self.metrics.clone(), self.health.clone(), over.clone());
+            life.spawn("server", async move {
+                if let Err(error) = serving.await {
+                    tracing::error!(%error, "nothing is served over HTTP any more");
+                }
+            });
         }
 
         stop.await;
@@ -334,7 +337,7 @@ impl Worker {
         &self,
         database: &Database,
         watch: &Watch,
-        leases: &Leases,
+        names: Vec<QueueName>,
         served: Vec<watch::Receiver<Option<Served>>>,
         life: &Lifecycle,
         runs: &Runs,
@@ -372,15 +375,13 @@ impl Worker {
         let (tasks, in_flight) = (life.clone(), runs.counters());
         self.health.provide("tasks", move || json!(tasks.running()));
         self.health.provide("in_flight", move || json!(in_flight.in_flight()));
-        let (pool, held) = (database.clone(), leases.clone());
+        let (pool, held) = (database.clone(), runs.leases.clone());
         self.metrics.before_scrape(move |metrics| {
             pool.measure(metrics);
-            metrics.oldest_running.reset();
-            for (queue, since) in held.oldest() {
-                metrics
-                    .oldest_running
-                    .with_label_values(&[queue.as_str()])
-                    .set(since.elapsed().as_secs_f64());
+            let oldest = held.oldest();
+            for queue in &names {
+                let since = oldest.get(queue).map_or(0.0, |since| since.elapsed().as_secs_f64());
+                metrics.oldest_running.with_label_values(&[queue.as_str()]).set(since);
             }
         });
     }
