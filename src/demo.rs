@@ -27,8 +27,9 @@ use cluster::Cluster;
 
 pub use sample::{DEAD, Sample};
 
-/// The schema of the demo in somebody's own database, where `pgboss` may be in use.
-const SCHEMA: &str = "strawboss_demo";
+/// How the demo's schema is named in somebody's own database, where `pgboss` may be in use. What follows is of chance: a
+/// schema that is dropped at the end must be one that was made for it.
+const SCHEMA: &str = "strawboss_demo_";
 /// After which time without any progress the demo gives up.
 const STUCK: Duration = Duration::from_secs(60);
 /// How often the figures are read.
@@ -62,7 +63,6 @@ pub enum Error {
 pub struct Demo {
     cluster: Option<Cluster>,
     database: Database,
-    url: String,
     schema: String,
     http: SocketAddr,
     metrics: Metrics,
@@ -103,7 +103,7 @@ impl Demo {
     /// Whatever of it cannot be had.
     pub async fn start(database_url: Option<String>, say: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Demo, Error> {
         let (cluster, url, schema) = match database_url {
-            Some(url) => (None, url, SCHEMA.to_owned()),
+            Some(url) => (None, url, format!("{SCHEMA}{:08x}", rand::random::<u32>())),
             None => {
                 let options = cluster::Options {
                     progress: Arc::clone(&say),
@@ -120,7 +120,7 @@ impl Demo {
         say(&format!("Installed pg-boss's schema as \"{schema}\""));
 
         let mut config = Config::default();
-        config.database.url = url.clone();
+        config.database.url = url;
         config.database.schema.clone_from(&schema);
         config.http.listen = Some(free_address(config.http.listen).await);
         let metrics = Metrics::new();
@@ -149,7 +149,6 @@ impl Demo {
         Ok(Demo {
             cluster,
             database,
-            url,
             schema,
             http,
             metrics,
@@ -169,9 +168,10 @@ impl Demo {
         self.http
     }
 
-    /// Where the database is; with the password, since it is needed to look around.
-    pub fn url(&self) -> &str {
-        &self.url
+    /// Where the private server is, with its password, since that is needed to look around; `None` where the database is
+    /// somebody's own, whose password is not ours to show.
+    pub fn private_url(&self) -> Option<String> {
+        self.cluster.as_ref().map(Cluster::url)
     }
 
     /// Its pg-boss schema.

@@ -171,7 +171,9 @@ async fn summary(page: &mut Page, demo: &Running, took: Duration) -> Result<(), 
 fn look_around(page: &mut Page, demo: &Running) -> std::io::Result<()> {
     page.line("")?;
     page.line("Everything keeps running until Ctrl-C. In another terminal:")?;
-    page.line(&format!("  export DATABASE_URL='{}'", demo.url()))?;
+    if let Some(url) = demo.private_url() {
+        page.line(&format!("  export DATABASE_URL='{url}'"))?;
+    }
     page.line(&format!("  strawboss queues list --schema {}", demo.schema()))?;
     page.line(&format!("  strawboss jobs list {DEAD} --schema {}", demo.schema()))?;
     page.line(&format!(
