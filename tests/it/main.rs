@@ -1,12 +1,13 @@
 //! Integration tests.
 
+mod acceptance;
 mod architecture;
 mod cli;
 mod cluster;
 mod differential;
 mod enqueue;
-mod faults;
 mod examples;
+mod faults;
 mod handler;
 mod lifecycle;
 mod observe;
