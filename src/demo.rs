@@ -61,14 +61,20 @@ pub enum Error {
 
 /// A demo that runs.
 pub struct Demo {
-    cluster: Option<Cluster>,
-    database: Database,
-    schema: String,
+    place: Place,
     http: SocketAddr,
     metrics: Metrics,
     samples: Vec<Sample>,
     stop: oneshot::Sender<()>,
     worker: JoinHandle<Result<Report, worker::Error>>,
+}
+
+/// Where it happens, and what has to go afterwards.
+struct Place {
+    cluster: Option<Cluster>,
+    database: Database,
+    url: String,
+    schema: String,
 }
 
 /// How far one queue has come.
@@ -100,62 +106,58 @@ impl Demo {
     /// and its endpoints. `say` is told what is being done.
     ///
     /// # Errors
-    /// Whatever of it cannot be had.
+    /// Whatever of it cannot be had; nothing is left behind then.
     pub async fn start(database_url: Option<String>, say: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Demo, Error> {
-        let (cluster, url, schema) = match database_url {
-            Some(url) => (None, url, format!("{SCHEMA}{:08x}", rand::random::<u32>())),
-            None => {
-                let options = cluster::Options {
-                    progress: Arc::clone(&say),
-                    ..cluster::Options::default()
-                };
-                let started = tokio::task::spawn_blocking(|| Cluster::start(options)).await;
-                let cluster = started.map_err(|error| crate::postgres::Error::Settings(error.to_string()))??;
-                let url = cluster.url();
-                (Some(cluster), url, "pgboss".to_owned())
+        let place = Place::make(database_url, &say).await?;
+        match Demo::set_up(&place, &say).await {
+            Ok((worker, http, metrics)) => {
+                let (stop, stopped) = oneshot::channel();
+                let worker = tokio::spawn(worker.run(async { drop(stopped.await) }));
+                say(&format!("Working; metrics at http://{http}/metrics"));
+                Ok(Demo {
+                    place,
+                    http,
+                    metrics,
+                    samples: sample::samples(),
+                    stop,
+                    worker,
+                })
             }
-        };
-        let database = Database::new(&Settings::parse(&url)?)?;
-        schema::install(&database, &schema).await?;
-        say(&format!("Installed pg-boss's schema as \"{schema}\""));
+            Err(error) => {
+                // What is said of the error matters more than what is said of the clearing up after it.
+                let _ = place.clear().await;
+                Err(error)
+            }
+        }
+    }
 
+    /// Makes the worker, and sends it what it is to do.
+    async fn set_up(
+        place: &Place,
+        say: &Arc<dyn Fn(&str) + Send + Sync>,
+    ) -> Result<(Worker, SocketAddr, Metrics), Error> {
         let mut config = Config::default();
-        config.database.url = url;
-        config.database.schema.clone_from(&schema);
+        config.database.url.clone_from(&place.url);
+        config.database.schema.clone_from(&place.schema);
         config.http.listen = Some(free_address(config.http.listen).await);
         let metrics = Metrics::new();
-        let samples = sample::samples();
         let http = config.http.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let mut worker = Worker::new(config).with_metrics(metrics.clone());
+        let client = place.database.client().await?;
+        let dialect = Dialect::read(&client, &place.schema).await?;
+        let samples = sample::samples();
         for sample in &samples {
             worker.handle(sample.queue, sample.handler());
-        }
-        let (stop, stopped) = oneshot::channel();
-        let client = database.client().await?;
-        let dialect = Dialect::read(&client, &schema).await?;
-        for sample in &samples {
             let queue = QueueName::from(sample.queue);
             enqueue::ensure(&client, &dialect, &queue, &sample.options()).await?;
             enqueue::insert(&client, &dialect, &queue, &sample.jobs()).await?;
         }
-        drop(client);
         say(&format!(
             "Sent {} jobs to {} queues",
             samples.iter().map(|sample| sample.count).sum::<usize>(),
             samples.len()
         ));
-        let worker = tokio::spawn(worker.run(async { drop(stopped.await) }));
-        say(&format!("Working; metrics at http://{http}/metrics"));
-        Ok(Demo {
-            cluster,
-            database,
-            schema,
-            http,
-            metrics,
-            samples,
-            stop,
-            worker,
-        })
+        Ok((worker, http, metrics))
     }
 
     /// What the queues are there to show.
@@ -171,12 +173,12 @@ impl Demo {
     /// Where the private server is, with its password, since that is needed to look around; `None` where the database is
     /// somebody's own, whose password is not ours to show.
     pub fn private_url(&self) -> Option<String> {
-        self.cluster.as_ref().map(Cluster::url)
+        self.place.cluster.as_ref().map(Cluster::url)
     }
 
     /// Its pg-boss schema.
     pub fn schema(&self) -> &str {
-        &self.schema
+        &self.place.schema
     }
 
     /// How far each sample has come, in the order of [`Demo::samples`].
@@ -223,8 +225,8 @@ impl Demo {
     /// # Errors
     /// What the database says.
     pub async fn dead_letters(&self, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-        let client = self.database.client().await?;
-        let dialect = Dialect::read(&client, &self.schema).await?;
+        let client = self.place.database.client().await?;
+        let dialect = Dialect::read(&client, &self.place.schema).await?;
         let rows = inspect::jobs(&client, &dialect, DEAD, &JobFilter::default(), limit).await?;
         let letters = rows.iter().rev().map(|job| {
             let row: Value = serde_json::from_str(job.row.get()).unwrap_or_default();
@@ -245,7 +247,41 @@ impl Demo {
     /// What could not be removed.
     pub async fn stop(self) -> Result<Report, Error> {
         let _ = self.stop.send(());
-        let report = self.worker.await.unwrap_or_else(|_| Ok(Report::default()))?;
+        let report = self.worker.await.unwrap_or_else(|_| Ok(Report::default()));
+        self.place.clear().await?;
+        Ok(report?)
+    }
+}
+
+impl Place {
+    /// A database and a fresh schema in it.
+    async fn make(database_url: Option<String>, say: &Arc<dyn Fn(&str) + Send + Sync>) -> Result<Place, Error> {
+        let (cluster, url, schema) = match database_url {
+            Some(url) => (None, url, format!("{SCHEMA}{:08x}", rand::random::<u32>())),
+            None => {
+                let options = cluster::Options {
+                    progress: Arc::clone(say),
+                    ..cluster::Options::default()
+                };
+                let started = tokio::task::spawn_blocking(|| Cluster::start(options)).await;
+                let cluster = started.map_err(|error| crate::postgres::Error::Settings(error.to_string()))??;
+                let url = cluster.url();
+                (Some(cluster), url, "pgboss".to_owned())
+            }
+        };
+        let database = Database::new(&Settings::parse(&url)?)?;
+        schema::install(&database, &schema).await?;
+        say(&format!("Installed pg-boss's schema as \"{schema}\""));
+        Ok(Place {
+            cluster,
+            database,
+            url,
+            schema,
+        })
+    }
+
+    /// Removes what was made.
+    async fn clear(self) -> Result<(), Error> {
         match self.cluster {
             Some(cluster) => drop(tokio::task::spawn_blocking(|| drop(cluster)).await),
             None => {
@@ -253,7 +289,7 @@ impl Demo {
                 self.database.client().await?.batch(&drop).await?;
             }
         }
-        Ok(report)
+        Ok(())
     }
 }
 

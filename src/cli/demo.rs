@@ -1,6 +1,7 @@
 //! `strawboss demo`
 
 use std::io::{IsTerminal, Write, stderr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,10 +43,17 @@ impl Demo {
         lifecycle::on_signals(stop).map_err(|error| refused(&error))?;
         let url = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
         let say = Arc::new(|text: &str| eprintln!("{text}"));
-        let starting = Running::start(url, say);
+        let private = url.is_none();
+        let mut starting = pin!(Running::start(url, say));
         let demo = tokio::select! {
-            demo = starting => demo.map_err(|error| refused(&error))?,
-            _ = &mut stopped => return Ok(Done::Findings),
+            demo = &mut starting => demo.map_err(|error| refused(&error))?,
+            _ = &mut stopped => {
+                // A private server goes with this process, finished or not; a schema in somebody's database does not.
+                if !private && let Ok(demo) = starting.await {
+                    demo.stop().await.map_err(|error| refused(&error))?;
+                }
+                return Ok(Done::Findings);
+            }
         };
         let mut progress = Progress::new();
         let finished = tokio::select! {
@@ -54,21 +62,30 @@ impl Demo {
         };
         progress.end();
         let told = match finished {
-            Ok(Some(took)) => {
-                summary(page, &demo, took).await?;
-                if self.keep {
-                    look_around(page, &demo)?;
-                    page.finish()?;
-                    let _ = stopped.await;
-                }
-                Ok(Done::Well)
-            }
+            Ok(Some(took)) => self.show(page, &demo, took, stopped).await,
             Ok(None) => Ok(Done::Findings),
             Err(error) => Err(refused(&error)),
         };
         let report = demo.stop().await.map_err(|error| refused(&error))?;
         page.line(&format!("Worker {report}"))?;
         told
+    }
+
+    /// Tells what happened, and stays if it is to.
+    async fn show(
+        &self,
+        page: &mut Page,
+        demo: &Running,
+        took: Duration,
+        stopped: oneshot::Receiver<()>,
+    ) -> Result<Done, Error> {
+        summary(page, demo, took).await?;
+        if self.keep {
+            look_around(page, demo)?;
+            page.finish()?;
+            let _ = stopped.await;
+        }
+        Ok(Done::Well)
     }
 }
 

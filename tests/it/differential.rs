@@ -15,7 +15,8 @@ mod statements;
 mod straw;
 mod sweep;
 
-use pair::{Pair, id, job};
+use pair::{Pair, job};
+pub use pair::{differences, id};
 use straw::Straw;
 
 /// Makes of each function a test per release of pg-boss: of every one, or of those named.
@@ -38,4 +39,4 @@ macro_rules! on_releases {
         }
     };
 }
-use on_releases;
+pub(crate) use on_releases;

@@ -1,5 +1,6 @@
 //! Integration tests.
 
+mod acceptance;
 mod architecture;
 mod cli;
 mod cluster;

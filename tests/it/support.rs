@@ -1,6 +1,7 @@
 //! What every room's tests stand on: a private PostgreSQL, a schema per test made by a real pg-boss, and that pg-boss
 //! itself as the other party.
 
+pub mod client;
 pub mod crew;
 pub mod node;
 pub mod otlp;

@@ -133,22 +133,7 @@ impl Pair {
 
     /// Compares every row of the tables of jobs, column by column, those named in `aside` left out.
     pub async fn assert_equal(&self, what: &str, aside: &[&str]) {
-        let (theirs, ours) = tokio::join!(rows(&self.theirs), rows(&self.ours));
-        let mut differences = Vec::new();
-        if theirs.len() != ours.len() {
-            differences.push(format!("{} rows of theirs, {} of ours", theirs.len(), ours.len()));
-        }
-        for (theirs, ours) in theirs.iter().zip(&ours) {
-            for (column, their) in theirs {
-                let our = &ours[column];
-                if !aside.contains(&column.as_str()) && !alike(their, our) {
-                    differences.push(format!(
-                        "{} {} {column}: theirs {their}, ours {our}",
-                        theirs["name"], theirs["id"]
-                    ));
-                }
-            }
-        }
+        let differences = differences(&self.theirs, &self.ours, aside).await;
         assert!(
             differences.is_empty(),
             "pg-boss {}, {what}:\n{}",
@@ -156,6 +141,27 @@ impl Pair {
             differences.join("\n")
         );
     }
+}
+
+/// How the rows of the tables of jobs differ, column by column, those named in `aside` left out.
+pub async fn differences(theirs: &Schema, ours: &Schema, aside: &[&str]) -> Vec<String> {
+    let (theirs, ours) = tokio::join!(rows(theirs), rows(ours));
+    let mut differences = Vec::new();
+    if theirs.len() != ours.len() {
+        differences.push(format!("{} rows of theirs, {} of ours", theirs.len(), ours.len()));
+    }
+    for (theirs, ours) in theirs.iter().zip(&ours) {
+        for (column, their) in theirs {
+            let our = &ours[column];
+            if !aside.contains(&column.as_str()) && !alike(their, our) {
+                differences.push(format!(
+                    "{} {} {column}: theirs {their}, ours {our}",
+                    theirs["name"], theirs["id"]
+                ));
+            }
+        }
+    }
+    differences
 }
 
 /// Every job, with the name of the table it is in; ids that are not ours are left out of the comparison.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use strawboss::config::{Config, DatabaseConfig, QueueConfig, WorkerConfig};
+use strawboss::config::{Config, DatabaseConfig, HttpConfig, QueueConfig, WorkerConfig};
 use strawboss::handler::{self, HandlerError};
 use strawboss::job::Job;
 use strawboss::worker::Worker;
@@ -34,6 +34,7 @@ fn config(schema: &Schema) -> Config {
             ..WorkerConfig::default()
         },
         queues: BTreeMap::from([("odd".to_owned(), queue)]),
+        http: HttpConfig { listen: None },
         ..Config::default()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use strawboss::config::{Config, DatabaseConfig, QueueConfig, WorkerConfig};
+use strawboss::config::{Config, DatabaseConfig, HttpConfig, QueueConfig, WorkerConfig};
 use strawboss::handler::{HandlerError, typed};
 use strawboss::job::Job;
 use strawboss::postgres::{Executor, Pooler};
@@ -129,6 +129,7 @@ async fn a_worker_behind_a_pooler_works() {
                 ..WorkerConfig::default()
             },
             queues: BTreeMap::from([("q".to_owned(), queue)]),
+            http: HttpConfig { listen: None },
             ..Config::default()
         });
         worker.handle(

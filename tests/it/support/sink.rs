@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -51,6 +52,8 @@ pub enum Reply {
     Stalled { status: u16, start: &'static str },
     /// The head and the start of this body; then the connection breaks off.
     Broken { status: u16, start: &'static str },
+    /// This, once the token is cancelled.
+    Later(CancellationToken, Response),
     /// Nothing, ever. The token is cancelled when the asking side has hung up.
     Never(CancellationToken),
 }
@@ -76,6 +79,7 @@ struct Script {
     replies: Mutex<VecDeque<Reply>>,
     received: Mutex<Vec<Received>>,
     count: watch::Sender<usize>,
+    pace: Mutex<Duration>,
 }
 
 impl Sink {
@@ -102,6 +106,7 @@ impl Sink {
             replies: Mutex::default(),
             received: Mutex::default(),
             count: watch::Sender::new(0),
+            pace: Mutex::default(),
         });
         let router = Router::new().fallback(serve).with_state(Arc::clone(&script));
         let serving = tokio::spawn(async move {
@@ -123,6 +128,11 @@ impl Sink {
     /// Appends to what is answered. When nothing is left, the answer is an empty 200.
     pub fn then(&self, reply: Reply) {
         self.script.replies.lock().expect("no panic").push_back(reply);
+    }
+
+    /// Has every answer take so long, as if there were something to do.
+    pub fn takes(&self, pace: Duration) {
+        *self.script.pace.lock().expect("no panic") = pace;
     }
 
     /// Everything received so far, in order.
@@ -203,6 +213,8 @@ async fn serve(
     };
     script.received.lock().expect("no panic").push(received);
     script.count.send_modify(|count| *count += 1);
+    let pace = *script.pace.lock().expect("no panic");
+    tokio::time::sleep(pace).await;
     let next = script.replies.lock().expect("no panic").pop_front();
     let started = |code, start: &'static str, rest| {
         let start = futures_util::stream::iter([Ok(Bytes::from_static(start.as_bytes()))]);
@@ -213,6 +225,10 @@ async fn serve(
     match next {
         None => Response::default(),
         Some(Reply::Whole(response)) => response,
+        Some(Reply::Later(now, response)) => {
+            now.cancelled().await;
+            response
+        }
         Some(Reply::Stalled { status, start }) => started(status, start, futures_util::stream::pending().boxed()),
         Some(Reply::Broken { status, start }) => {
             let broken = futures_util::stream::iter([Err(std::io::Error::other("broken off"))]);
