@@ -76,7 +76,7 @@ impl Runs {
             .with_label_values(&[job.queue.as_str()])
             .observe(waited.as_secs_f64());
         let mut ending = self.begin(&job);
-        self.life.spawn("run", async move {
+        self.life.spawn_handler("run", async move {
             let deadline = claimed.checked_add(job.expire).unwrap_or_else(|| claimed + FOREVER);
             let span = runs.tracer.process_span(&job, SystemTime::now() - claimed.elapsed());
             let started = Instant::now();

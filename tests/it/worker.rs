@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use strawboss::config::{Config, DatabaseConfig, QueueConfig, WorkerConfig};
+use strawboss::config::{Config, DatabaseConfig, HttpConfig, QueueConfig, WorkerConfig};
 use strawboss::handler::{HandlerError, typed};
 use strawboss::job::Job;
 use strawboss::worker::Worker;
@@ -38,6 +38,7 @@ fn config(schema: &Schema, queues: &[&str]) -> Config {
             .iter()
             .map(|name| ((*name).to_owned(), queue.clone()))
             .collect::<BTreeMap<_, _>>(),
+        http: HttpConfig { listen: None },
         ..Config::default()
     }
 }

@@ -156,7 +156,7 @@ async fn fifty_idle_queues_ask_little_of_the_database() {
     let mut counts = Vec::new();
     for idle in [1, 1, 11] {
         let crew = Crew::start(config.clone(), names.iter().map(|name| (*name, seen.handler())));
-        wait_for("the worker to be ready", async || crew.health.readiness().ready).await;
+        crew.until_ready().await;
         tokio::time::sleep(Duration::from_secs(idle)).await;
         crew.stop().await;
         let ended = format!("select count(*) from pg_stat_activity where datname = '{name}' and pid <> $1");
