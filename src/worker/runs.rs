@@ -194,7 +194,7 @@ impl Drop for Ending {
                 self.tally.unwritten.fetch_add(1, Ordering::Relaxed);
             }
             // Kept for ever otherwise, in this process' name.
-            self.leases.release(&self.job.queue, self.job.attempt);
+            self.leases.release(&self.job);
         }
         self.metrics
             .jobs_in_flight
