@@ -3,24 +3,68 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// Threads of the servants: one would do but for a large batch of outputs that has to be looked through.
+const THREADS: usize = 2;
+
 /// The tasks of one worker and the two signals that end them; cheap to clone.
-#[derive(Clone, Default)]
+///
+/// Handlers run on the runtime of whoever runs the worker. Its own servants live in [`Quarters`] apart: a handler that
+/// blocks its thread may stop all timers and sockets of a runtime, and verdicts must be written all the same.
+#[derive(Clone)]
 pub struct Lifecycle {
     /// No new claims; what runs may finish.
     pub soft: CancellationToken,
     /// Runs are cut off and their jobs handed back.
     pub hard: CancellationToken,
+    handlers: Handle,
+    servants: Handle,
     tracker: TaskTracker,
     running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+}
+
+/// The runtime of a worker's servants; dropped, it ends without waiting for anything.
+pub struct Quarters(Option<Runtime>);
+
+impl Quarters {
+    /// Makes the runtime.
+    ///
+    /// # Errors
+    /// Where the system has no thread or no event queue left.
+    pub fn new() -> io::Result<Quarters> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("strawboss")
+            .enable_all()
+            .build()?;
+        Ok(Quarters(Some(runtime)))
+    }
+
+    /// Where the servants are spawned.
+    ///
+    /// # Panics
+    /// Never: the runtime is there until the value is dropped.
+    pub fn handle(&self) -> &Handle {
+        self.0.as_ref().expect("it is taken when dropped only").handle()
+    }
+}
+
+impl Drop for Quarters {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Counts a task under its name for as long as it lives.
@@ -42,17 +86,51 @@ impl Drop for Named {
 }
 
 impl Lifecycle {
-    /// Spawns a task under a name, so that a stop that hangs can say on what.
+    /// The life of a worker whose handlers run on this runtime, and whose servants live in those quarters.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn new(quarters: &Quarters) -> Lifecycle {
+        Lifecycle {
+            soft: CancellationToken::new(),
+            hard: CancellationToken::new(),
+            handlers: Handle::current(),
+            servants: quarters.handle().clone(),
+            tracker: TaskTracker::new(),
+            running: Arc::default(),
+        }
+    }
+
+    /// Spawns a servant under a name, so that a stop that hangs can say on what.
     pub fn spawn<T: Send + 'static>(
         &self,
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
+        self.spawn_on(&self.servants, name, task)
+    }
+
+    /// Spawns what runs a handler, likewise.
+    pub fn spawn_handler<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.spawn_on(&self.handlers, name, task)
+    }
+
+    fn spawn_on<T: Send + 'static>(
+        &self,
+        runtime: &Handle,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
         let named = self.named(name);
-        self.tracker.spawn(async move {
+        let task = async move {
             let _named = named;
             task.await
-        })
+        };
+        self.tracker.spawn_on(task, runtime)
     }
 
     /// Runs a task on a thread and a runtime of its own, under a name.

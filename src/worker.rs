@@ -18,7 +18,7 @@ use crate::dialect::{Needed, Watch, Watcher};
 use crate::enqueue::{QueueOptions, ensure};
 use crate::handler::{self, Handler};
 use crate::job::Outcome;
-use crate::lifecycle::{Lifecycle, Report};
+use crate::lifecycle::{Lifecycle, Quarters, Report};
 use crate::observe::{Health, Metrics, Tracer};
 use crate::postgres::{Database, Settings};
 use crate::queue::{QueueName, READ};
@@ -26,7 +26,7 @@ use crate::run::{Keeper, Leases, TOUCH};
 use crate::server::Server;
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
 use crate::upkeep::Rescuer;
-use runs::Runs;
+use runs::{Counters, Runs};
 
 /// How long a loop may be silent before the worker counts as stuck: longer than any time-out of a statement.
 const SILENCE: Duration = Duration::from_secs(90);
@@ -48,6 +48,9 @@ pub enum Error {
     /// A queue is configured and nothing runs its jobs.
     #[error("queue {0:?} has no handler; configure one or register one with `Worker::handle`")]
     NoHandler(String),
+    /// The threads of the servants cannot be had, or died.
+    #[error("the worker's own threads: {0}")]
+    Runtime(#[source] std::io::Error),
     /// The address of the endpoints cannot be had.
     #[error("{0}")]
     Server(#[from] crate::server::ServerError),
@@ -126,12 +129,16 @@ impl Worker {
         database.watch_errors(move |class| errors.with_label_values(&[class.as_str()]).inc());
         let apart = database.beside(1)?;
         let queues = self.queues()?;
+        let quarters = Quarters::new().map_err(Error::Runtime)?;
+        let life = Lifecycle::new(&quarters);
         let server = match self.config.http.listen {
-            Some(address) => Some(Server::bind(address).await?),
+            Some(address) => {
+                let bound = life.spawn("server", Server::bind(address)).await;
+                Some(bound.map_err(|error| Error::Runtime(error.into()))??)
+            }
             None => None,
         };
 
-        let life = Lifecycle::default();
         // The servants that finish what is under way outlive both stops and end by this.
         let over = CancellationToken::new();
         // Whoever drops this future is done with the worker: nothing of it may go on claiming.
@@ -188,8 +195,19 @@ impl Worker {
         }
 
         stop.await;
-        let report = self.drain(&life, &claiming, runs, &over).await;
-        Ok(report)
+        let stopping = Stopping {
+            grace: self.config.worker.shutdown_grace,
+            health: self.health.clone(),
+            tracer: self.tracer.clone(),
+            life,
+            claiming,
+            runs: runs.counters(),
+            over,
+        };
+        // Only the consumers keep the settler's channel open from now on.
+        drop(runs);
+        let drained = quarters.handle().spawn(stopping.drain()).await;
+        drained.map_err(|error| Error::Runtime(error.into()))
     }
 
     /// The queues with their handlers: those configured, and those registered without a configuration.
@@ -389,41 +407,47 @@ impl Worker {
             }
         });
     }
+}
 
+/// A worker on its way out.
+struct Stopping {
+    grace: Duration,
+    health: Health,
+    tracer: Tracer,
+    life: Lifecycle,
+    claiming: TaskTracker,
+    runs: Counters,
+    over: CancellationToken,
+}
+
+impl Stopping {
     /// No new claims; running jobs finish within the grace, the others are handed back; verdicts are written.
-    async fn drain(&self, life: &Lifecycle, claiming: &TaskTracker, runs: Runs, over: &CancellationToken) -> Report {
-        let grace = self.config.worker.shutdown_grace;
-        let runs = {
-            // Only the consumers keep the settler's channel open from now on.
-            let counters = runs.counters();
-            drop(runs);
-            counters
-        };
-        let running = runs.in_flight();
+    async fn drain(self) -> Report {
+        let runs = &self.runs;
         tracing::info!(
-            running,
-            ?grace,
+            running = runs.in_flight(),
+            grace = ?self.grace,
             "stopping: nothing more is claimed, what runs may finish"
         );
         self.health.drain();
         let before = runs.outcomes();
-        life.soft.cancel();
-        claiming.close();
+        self.life.soft.cancel();
+        self.claiming.close();
         // A claim that is under way may still bring jobs home, to be handed back.
         let quiet = || async {
-            claiming.wait().await;
+            self.claiming.wait().await;
             runs.idle().await;
         };
-        if tokio::time::timeout(grace, quiet()).await.is_err() {
+        if tokio::time::timeout(self.grace, quiet()).await.is_err() {
             tracing::warn!(
                 left = runs.in_flight(),
                 "the grace is over; what still runs is cut off and handed back"
             );
         }
-        life.hard.cancel();
+        self.life.hard.cancel();
         let _ = tokio::time::timeout(FLUSH, quiet()).await;
-        over.cancel();
-        let hanging = life.ended(END).await;
+        self.over.cancel();
+        let hanging = self.life.ended(END).await;
         self.tracer.shutdown().await;
         let outcomes = runs.outcomes();
         let since = |outcome: &str| {

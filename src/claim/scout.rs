@@ -12,14 +12,14 @@ use super::Demand;
 use crate::dialect::{Dialect, Template, Watch};
 use crate::observe::{Pulse, Wakeup};
 use crate::postgres::{Class, Database, Error, Executor};
-use crate::queue::{Queue, QueueName};
+use crate::queue::{Queue, QueueName, READ};
 
 /// The statement that asks after the first job of each queue of one table; `{number}`, the table's, is yet to be filled in.
 pub const PEEK: Template = Template(include_str!("peek.sql"));
-/// How often the rows of the served queues are read again.
-const ROSTER: Duration = Duration::from_secs(30);
-/// The same while one of them does not exist yet.
-const ROSTER_MISSING: Duration = Duration::from_secs(5);
+/// How often the rows of the served queues are read again although every peek looks whether they changed.
+const ROSTER: Duration = Duration::from_secs(60);
+/// How long a queue may be missing before that is said: it may be about to be created.
+const MISSING: Duration = Duration::from_secs(5);
 /// How long a look may take before its connection is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A peek may take at most this share of the time between two peeks.
@@ -67,6 +67,15 @@ pub struct Scout {
     again: Arc<Notify>,
 }
 
+/// What a peek found.
+#[derive(Default)]
+struct Found {
+    /// How long until the next job is due, where that is known.
+    due: Option<Duration>,
+    /// The rows of the table `queue` are no longer those the peek was written for.
+    changed: bool,
+}
+
 /// The peek for one dialect and one set of queue rows.
 struct Peek {
     sql: String,
@@ -75,6 +84,10 @@ struct Peek {
     numbers: Vec<i32>,
     /// Positions in `watched`, in the order of `names`.
     positions: Vec<usize>,
+    /// All that are watched, there or not.
+    wanted: Vec<String>,
+    /// What the rows of all of them came to when they were looked at first.
+    roster: Option<f64>,
 }
 
 impl Scout {
@@ -120,30 +133,29 @@ impl Scout {
             };
             let started = Instant::now();
             let looked = async {
-                let age = if known
-                    .as_ref()
-                    .is_some_and(|(_, peek, _)| peek.names.len() < self.watched.len())
-                {
-                    ROSTER_MISSING
-                } else {
-                    ROSTER
-                };
                 let fresh = known
                     .as_ref()
-                    .filter(|(of, _, read)| !reread && Arc::ptr_eq(of, &dialect) && read.elapsed() < age);
+                    .filter(|(of, _, read)| !reread && Arc::ptr_eq(of, &dialect) && read.elapsed() < ROSTER);
                 if fresh.is_none() {
                     let peek = self.muster(&dialect).await?;
-                    self.miss(&peek, &mut missed);
                     known = Some((Arc::clone(&dialect), peek, Instant::now()));
                     reread = false;
                 }
-                match &known {
-                    Some((_, peek, _)) => self.peek(peek, &mut polled).await,
-                    None => Ok(None),
+                match &mut known {
+                    Some((_, peek, _)) => {
+                        self.miss(peek, &mut missed);
+                        self.peek(peek, &mut polled).await
+                    }
+                    None => Ok(Found::default()),
                 }
             };
             pause = match self.database.within(PATIENCE, looked).await {
-                Ok(due) => {
+                Ok(Found { changed: true, .. }) => {
+                    trouble = None;
+                    reread = true;
+                    Duration::ZERO
+                }
+                Ok(Found { due, .. }) => {
                     trouble = None;
                     let took = started.elapsed();
                     let tick = tick.max((took * DUTY).min(REST));
@@ -182,6 +194,8 @@ impl Scout {
             names: Vec::new(),
             numbers: Vec::new(),
             positions: Vec::new(),
+            wanted: names.iter().map(ToString::to_string).collect(),
+            roster: None,
         };
         let mut tables: Vec<String> = Vec::new();
         for (position, watched) in self.watched.iter().enumerate() {
@@ -216,11 +230,15 @@ impl Scout {
             let sql = PEEK.render(dialect, table);
             sql.replace("{number}", &number.to_string())
         });
-        peek.sql = each.collect::<Vec<_>>().join("UNION ALL\n");
+        // Queues are created, deleted and moved to other tables; to notice costs no statement of its own.
+        let rows = READ.render(dialect, "job").replace("$1", "$3");
+        let roster =
+            format!("SELECT -1, hashtextextended(string_agg(r::text, ','), 0)::float8, NULL::float8 FROM ({rows}) r\n");
+        peek.sql = each.chain([roster]).collect::<Vec<_>>().join("UNION ALL\n");
         Ok(peek)
     }
 
-    /// Says which queues are not there, once each, unless they have just been looked for: they may be about to be created.
+    /// Says which queues are not there, once each.
     /// `missed` is since when each has been looked for in vain, until it is said.
     fn miss(&self, peek: &Peek, missed: &mut HashMap<usize, Option<Instant>>) {
         let now = Instant::now();
@@ -230,7 +248,7 @@ impl Scout {
                 continue;
             }
             let since = missed.entry(position).or_insert(Some(now));
-            if since.is_some_and(|since| now.duration_since(since) >= ROSTER_MISSING) {
+            if since.is_some_and(|since| now.duration_since(since) >= MISSING) {
                 *since = None;
                 let queue = watched.name.as_str();
                 tracing::warn!(
@@ -242,25 +260,31 @@ impl Scout {
         }
     }
 
-    /// Wakes whoever has due jobs; returns how long until the next job is due, where that is known.
-    async fn peek(&self, peek: &Peek, polled: &mut [Polled]) -> Result<Option<Duration>, Error> {
-        if peek.names.is_empty() {
-            return Ok(None);
-        }
+    /// Wakes whoever has due jobs.
+    async fn peek(&self, peek: &mut Peek, polled: &mut [Polled]) -> Result<Found, Error> {
         let client = self.database.client().await?;
         let rows = client
             .query(
                 &peek.sql,
-                &[(&peek.names, Type::TEXT_ARRAY), (&peek.numbers, Type::INT4_ARRAY)],
+                &[
+                    (&peek.names, Type::TEXT_ARRAY),
+                    (&peek.numbers, Type::INT4_ARRAY),
+                    (&peek.wanted, Type::TEXT_ARRAY),
+                ],
             )
             .await?;
         let now = Instant::now();
-        let mut soonest = None::<Duration>;
+        let mut found = Found::default();
         for row in &rows {
-            let position = peek.positions[usize::try_from(row.try_get::<_, i32>(0)?).unwrap_or_default()];
+            let (first, next): (Option<f64>, Option<f64>) = (row.try_get(1)?, row.try_get(2)?);
+            let Ok(place) = usize::try_from(row.try_get::<_, i32>(0)?) else {
+                let roster = first.unwrap_or_default();
+                found.changed = *peek.roster.get_or_insert(roster) != roster;
+                continue;
+            };
+            let position = peek.positions[place];
             let watched = &self.watched[position];
             let polled = &mut polled[position];
-            let (first, next): (Option<f64>, Option<f64>) = (row.try_get(1)?, row.try_get(2)?);
             if first.is_some_and(|first| first <= 0.0) {
                 let rested = polled
                     .at
@@ -276,8 +300,8 @@ impl Scout {
             let next = next.or(first.filter(|first| *first > 0.0));
             let left = next.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
             polled.next = left.and_then(|left| now.checked_add(left));
-            soonest = soonest.into_iter().chain(left).min();
+            found.due = found.due.into_iter().chain(left).min();
         }
-        Ok(soonest)
+        Ok(found)
     }
 }

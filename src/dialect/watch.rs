@@ -215,7 +215,7 @@ impl Watcher {
         let before = chrono::Utc::now();
         let sql = format!(
             "SELECT v.version, f.print, clock_timestamp() FROM \
-             (SELECT md5(string_agg(concat_ws('.', kind, relation, name), ',' ORDER BY kind, relation, name)) AS print FROM ({}) c) f \
+             (SELECT hashtextextended(string_agg(concat_ws('.', kind, relation, name), ',' ORDER BY kind, relation, name), 0) AS print FROM ({}) c) f \
              LEFT JOIN {}.version v ON true",
             include_str!("catalog.sql"),
             quoted(&self.schema)
@@ -246,7 +246,7 @@ impl Watcher {
             });
             return Ok(());
         };
-        let print = format!("{version:?} {:?}", row.try_get::<_, Option<String>>(1)?);
+        let print = format!("{version:?} {:?}", row.try_get::<_, Option<i64>>(1)?);
         if print == *fingerprint {
             return Ok(());
         }

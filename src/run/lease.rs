@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -46,6 +47,7 @@ struct Book {
 
 struct Held {
     attempt: Attempt,
+    started_on: DateTime<Utc>,
     table: String,
     interval: Duration,
     /// How long the row is ours without being renewed; `None` where the schema has no heartbeats.
@@ -99,6 +101,7 @@ impl Leases {
             (job.queue.clone(), job.attempt.id),
             Held {
                 attempt: job.attempt,
+                started_on: job.started_on,
                 table: queue.table.clone(),
                 interval,
                 lease,
@@ -123,11 +126,13 @@ impl Leases {
         lost
     }
 
-    /// Lets go of an attempt whose verdict is written.
-    pub fn release(&self, queue: &QueueName, attempt: Attempt) {
+    /// Lets go of an attempt whose verdict is written. A job that was handed back may have come to us again as the same
+    /// attempt, by its numbers; what tells the two apart is when they were claimed.
+    pub fn release(&self, job: &Job) {
         let mut book = self.lock();
-        let key = (queue.clone(), attempt.id);
-        if book.entries.get(&key).is_some_and(|held| held.attempt == attempt) {
+        let key = (job.queue.clone(), job.attempt.id);
+        let ours = |held: &Held| held.attempt == job.attempt && held.started_on == job.started_on;
+        if book.entries.get(&key).is_some_and(ours) {
             book.entries.remove(&key);
         }
     }

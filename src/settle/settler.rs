@@ -195,7 +195,7 @@ impl Writer {
             queue = %settlement.job.queue, job = %settlement.job.attempt.id,
             "a verdict was refused by the database; the job runs again when its lease or deadline is over"
         );
-        self.leases.release(&settlement.job.queue, settlement.job.attempt);
+        self.leases.release(&settlement.job);
         (settlement.told)(Outcome::Fenced);
     }
 
@@ -267,7 +267,7 @@ impl Writer {
                 told,
                 ..
             } = settlement;
-            self.leases.release(&job.queue, job.attempt);
+            self.leases.release(&job);
             let queue = job.queue.as_str();
             let outcome = match written.remove(&(job.queue.to_string(), job.attempt.id)) {
                 Some(_) if expired => Outcome::Expired,

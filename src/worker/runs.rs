@@ -76,7 +76,7 @@ impl Runs {
             .with_label_values(&[job.queue.as_str()])
             .observe(waited.as_secs_f64());
         let mut ending = self.begin(&job);
-        self.life.spawn("run", async move {
+        self.life.spawn_handler("run", async move {
             let deadline = claimed.checked_add(job.expire).unwrap_or_else(|| claimed + FOREVER);
             let span = runs.tracer.process_span(&job, SystemTime::now() - claimed.elapsed());
             let started = Instant::now();
@@ -194,7 +194,7 @@ impl Drop for Ending {
                 self.tally.unwritten.fetch_add(1, Ordering::Relaxed);
             }
             // Kept for ever otherwise, in this process' name.
-            self.leases.release(&self.job.queue, self.job.attempt);
+            self.leases.release(&self.job);
         }
         self.metrics
             .jobs_in_flight

@@ -23,10 +23,6 @@ async fn until_reason(crew: &Crew, part: &str) {
     .await;
 }
 
-async fn until_ready(crew: &Crew) {
-    wait_for("the worker to be ready", async || crew.health.readiness().ready).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_finds_no_schema_waits_until_node_makes_one() {
     needs_node!();
@@ -39,7 +35,7 @@ async fn a_worker_that_finds_no_schema_waits_until_node_makes_one() {
     assert!(crew.health.liveness().live, "it waits, and is alive");
 
     let boss = Boss::start(Release::NEWEST, &schema.url, &schema.name, json!({ "migrate": true })).await;
-    until_ready(&crew).await;
+    crew.until_ready().await;
     boss.call("createQueue", json!(["q"])).await.expect("the queue is made");
     boss.call("send", json!(["q", {}])).await.expect("it is sent");
     crew.until_processed("q", Outcome::Completed, 1).await;
@@ -148,7 +144,7 @@ async fn without_a_column_it_needs_a_worker_finishes_what_runs_and_resumes_when_
         .await;
     crew.until_processed("q", Outcome::Completed, 4).await;
     assert_eq!(crew.metrics.schema_supported.get(), 1);
-    until_ready(&crew).await;
+    crew.until_ready().await;
     assert_eq!(seen.repeated(), Default::default());
     crew.stop().await;
 }

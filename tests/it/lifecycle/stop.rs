@@ -100,7 +100,7 @@ async fn a_claim_under_way_is_waited_for_and_what_it_brings_is_handed_back_unsta
     config.worker.supervise = false;
     let seen = Seen::default();
     let crew = Crew::start(config, [("q", seen.handler())]);
-    wait_for("the worker to be ready", async || crew.health.readiness().ready).await;
+    crew.until_ready().await;
     schema
         .execute(
             "insert into {schema}.job (name, start_after) select 'q', now() + interval '1s' from generate_series(1, 3)",

@@ -86,6 +86,14 @@ impl Crew {
         }
     }
 
+    /// Waits until it has looked at the schema, and says that it is ready.
+    pub async fn until_ready(&self) {
+        wait_for("the worker to be ready", async || {
+            self.metrics.schema_supported.get() == 1 && self.health.readiness().ready
+        })
+        .await;
+    }
+
     /// Tells it to stop, as SIGTERM does.
     pub fn begin_stop(&self) {
         self.stop.cancel();

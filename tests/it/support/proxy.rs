@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,12 +27,22 @@ pub enum Mode {
     Refuse,
 }
 
+/// What connections look out for.
+#[derive(Clone)]
+struct Weather {
+    modes: watch::Receiver<Mode>,
+    cuts: watch::Receiver<u64>,
+    strands: watch::Receiver<u64>,
+    asked: Arc<AtomicU64>,
+}
+
 /// The proxy; it ends, with all its connections, when dropped.
 pub struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
     cut: watch::Sender<u64>,
     strand: watch::Sender<u64>,
+    asked: Arc<AtomicU64>,
     accepting: AbortHandle,
     connections: watch::Receiver<usize>,
 }
@@ -45,13 +56,21 @@ impl Proxy {
         let (mode, modes) = watch::channel(Mode::Pass);
         let (cut, cuts) = watch::channel(0);
         let (strand, strands) = watch::channel(0);
+        let asked = Arc::new(AtomicU64::new(0));
+        let weather = Weather {
+            modes,
+            cuts,
+            strands,
+            asked: Arc::clone(&asked),
+        };
         let (count, connections) = watch::channel(0);
-        let accepting = tokio::spawn(accept(listener, target, modes, cuts, strands, Arc::new(count))).abort_handle();
+        let accepting = tokio::spawn(accept(listener, target, weather, Arc::new(count))).abort_handle();
         Proxy {
             address,
             mode,
             cut,
             strand,
+            asked,
             accepting,
             connections,
         }
@@ -75,6 +94,11 @@ impl Proxy {
     /// Passes nothing more on present connections and tells nobody, as a firewall that forgot them; new ones are served.
     pub fn strand(&self) {
         self.strand.send_modify(|count| *count += 1);
+    }
+
+    /// How many pieces clients have sent; a small statement is one.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Refuses new connections and breaks the present ones: the server is gone.
@@ -106,18 +130,12 @@ fn target(url: &str) -> String {
     address.to_owned()
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: String,
-    mut modes: watch::Receiver<Mode>,
-    cuts: watch::Receiver<u64>,
-    strands: watch::Receiver<u64>,
-    count: Arc<watch::Sender<usize>>,
-) {
+async fn accept(listener: TcpListener, target: String, weather: Weather, count: Arc<watch::Sender<usize>>) {
     let address = listener.local_addr().expect("it is bound");
     let mut listener = Some(listener);
     // Dropped with this task, and every connection with it.
     let mut connections = JoinSet::new();
+    let mut modes = weather.modes.clone();
     loop {
         if *modes.borrow_and_update() == Mode::Refuse {
             listener = None;
@@ -133,7 +151,7 @@ async fn accept(
         tokio::select! {
             accepted = open.accept() => {
                 let (client, _) = accepted.expect("connections can be taken");
-                let connection = serve(client, target.clone(), modes.clone(), cuts.clone(), strands.clone());
+                let connection = serve(client, target.clone(), weather.clone());
                 let count = Arc::clone(&count);
                 count.send_modify(|count| *count += 1);
                 connections.spawn(async move {
@@ -147,15 +165,9 @@ async fn accept(
     }
 }
 
-async fn serve(
-    client: TcpStream,
-    target: String,
-    modes: watch::Receiver<Mode>,
-    mut cuts: watch::Receiver<u64>,
-    mut strands: watch::Receiver<u64>,
-) {
-    cuts.mark_unchanged();
-    strands.mark_unchanged();
+async fn serve(client: TcpStream, target: String, mut weather: Weather) {
+    weather.cuts.mark_unchanged();
+    weather.strands.mark_unchanged();
     let Ok(server) = TcpStream::connect(&target).await else {
         return;
     };
@@ -166,27 +178,25 @@ async fn serve(
     let (client_reads, client_writes) = client.into_split();
     let (server_reads, server_writes) = server.into_split();
     tokio::select! {
-        () = pump(client_reads, server_writes, modes.clone(), strands.clone(), false) => {}
-        () = pump(server_reads, client_writes, modes, strands, true) => {}
-        _ = cuts.changed() => {}
+        () = pump(client_reads, server_writes, weather.clone(), false) => {}
+        () = pump(server_reads, client_writes, weather.clone(), true) => {}
+        _ = weather.cuts.changed() => {}
     }
 }
 
 /// Moves bytes one way until either end closes.
-async fn pump(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut modes: watch::Receiver<Mode>,
-    strands: watch::Receiver<u64>,
-    answers: bool,
-) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: Weather, answers: bool) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(length @ 1..) = from.read(&mut buffer).await else {
             return;
         };
-        let mode = modes.wait_for(|mode| *mode != Mode::Stall).await.map(|mode| *mode);
-        if strands.has_changed().unwrap_or(false) {
+        if !answers {
+            weather.asked.fetch_add(1, Ordering::Relaxed);
+        }
+        let mode = weather.modes.wait_for(|mode| *mode != Mode::Stall).await;
+        let mode = mode.map(|mode| *mode);
+        if weather.strands.has_changed().unwrap_or(false) {
             std::future::pending::<()>().await;
         }
         match mode {
