@@ -218,7 +218,7 @@ fn the_servants_are_listed() {
     let mut spawned = BTreeSet::new();
     for source in sources("rs").iter().filter(|source| source.is_of("worker")) {
         let flat = source.code.split_whitespace().collect::<Vec<_>>().join(" ");
-        for call in ["spawn(", "spawn_apart("] {
+        for call in ["spawn(", "spawn_apart(", "spawn_handler("] {
             for rest in flat.split(call).skip(1) {
                 let name = rest
                     .trim_start()
