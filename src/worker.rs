@@ -5,6 +5,7 @@ mod stopping;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ pub struct Worker {
     metrics: Metrics,
     health: Health,
     tracer: Tracer,
+    listener: Option<TcpListener>,
     handlers: BTreeMap<String, Arc<dyn Handler>>,
 }
 
@@ -85,6 +87,7 @@ impl Worker {
             metrics: Metrics::new(),
             health: Health::new(),
             tracer: Tracer::off(),
+            listener: None,
             handlers: BTreeMap::new(),
         }
     }
@@ -107,6 +110,12 @@ impl Worker {
         self
     }
 
+    /// Serves its endpoints on this, which is bound already, in place of `http.listen`.
+    pub fn with_listener(mut self, listener: TcpListener) -> Worker {
+        self.listener = Some(listener);
+        self
+    }
+
     /// Runs the jobs of `queue` with `handler`, in place of a configured one; a queue that is not configured is served
     /// with the defaults.
     pub fn handle(&mut self, queue: &str, handler: Arc<dyn Handler>) -> &mut Worker {
@@ -118,7 +127,7 @@ impl Worker {
     ///
     /// # Errors
     /// Only before the first claim: what cannot be worked with at all. A database that is away is waited for.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<Report, Error> {
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send) -> Result<Report, Error> {
         let settings = Settings::of(&self.config.database)?;
         let place = settings.database_name();
         let database = Database::new(&settings)?;
@@ -128,13 +137,15 @@ impl Worker {
         let queues = self.queues()?;
         let quarters = Quarters::new().map_err(Error::Runtime)?;
         let life = Lifecycle::new(&quarters);
-        let server = match self.config.http.listen {
-            Some(address) => {
-                let bound = life.spawn("server", Server::bind(address)).await;
-                Some(bound.map_err(|error| Error::Runtime(error.into()))??)
+        let (listener, listen) = (self.listener.take(), self.config.http.listen);
+        let bound = life.spawn("server", async move {
+            match (listener, listen) {
+                (Some(listener), _) => Server::adopt(listener).map(Some),
+                (None, Some(address)) => Server::bind(address).await.map(Some),
+                (None, None) => Ok(None),
             }
-            None => None,
-        };
+        });
+        let server = bound.await.map_err(|error| Error::Runtime(error.into()))??;
 
         // The servants that finish what is under way outlive both stops and end by this.
         let over = CancellationToken::new();
