@@ -3,7 +3,7 @@
 pub mod cluster;
 mod sample;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use crate::observe::Metrics;
 use crate::postgres::{Database, Settings};
 use crate::queue::QueueName;
 use crate::schema;
-use crate::server::Server;
+use crate::server::ServerError;
 use crate::worker::{self, Worker};
 use cluster::Cluster;
 
@@ -139,10 +139,11 @@ impl Demo {
         let mut config = Config::default();
         config.database.url.clone_from(&place.url);
         config.database.schema.clone_from(&place.schema);
-        config.http.listen = Some(free_address(config.http.listen).await);
+        let (listener, http) = listener(config.http.listen).map_err(worker::Error::from)?;
         let metrics = Metrics::new();
-        let http = config.http.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let mut worker = Worker::new(config).with_metrics(metrics.clone());
+        let mut worker = Worker::new(config)
+            .with_metrics(metrics.clone())
+            .with_listener(listener);
         let client = place.database.client().await?;
         let dialect = Dialect::read(&client, &place.schema).await?;
         let samples = sample::samples();
@@ -293,13 +294,11 @@ impl Place {
     }
 }
 
-/// The configured address if it is free, else another port of this machine.
-async fn free_address(configured: Option<SocketAddr>) -> SocketAddr {
+/// The configured address if it is free, else another port of this machine; either is held from now on.
+fn listener(configured: Option<SocketAddr>) -> Result<(TcpListener, SocketAddr), ServerError> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    for address in [configured.unwrap_or(any), any] {
-        if let Ok(server) = Server::bind(address).await {
-            return server.address();
-        }
-    }
-    any
+    let bound = TcpListener::bind(configured.unwrap_or(any)).or_else(|_| TcpListener::bind(any));
+    let listener = bound.map_err(|source| ServerError::Bind { address: any, source })?;
+    let address = listener.local_addr().map_err(ServerError::Serve)?;
+    Ok((listener, address))
 }

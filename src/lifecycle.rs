@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +31,7 @@ pub struct Lifecycle {
     servants: Handle,
     tracker: TaskTracker,
     running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    died: watch::Sender<Option<&'static str>>,
 }
 
 /// The runtime of a worker's servants; dropped, it ends without waiting for anything.
@@ -71,10 +72,15 @@ impl Drop for Quarters {
 struct Named {
     name: &'static str,
     running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+    /// Told if the task panics.
+    died: Option<watch::Sender<Option<&'static str>>>,
 }
 
 impl Drop for Named {
     fn drop(&mut self) {
+        if let Some(died) = self.died.as_ref().filter(|_| std::thread::panicking()) {
+            died.send_if_modified(|died| died.replace(self.name).is_none());
+        }
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = running.get_mut(self.name) {
             *count -= 1;
@@ -98,6 +104,23 @@ impl Lifecycle {
             servants: quarters.handle().clone(),
             tracker: TaskTracker::new(),
             running: Arc::default(),
+            died: watch::Sender::new(None),
+        }
+    }
+
+    /// The servant that died first, if one did.
+    pub fn died(&self) -> Option<&'static str> {
+        *self.died.borrow()
+    }
+
+    /// Waits until a servant has died by a panic, and tells its name. No work is of use without it: jobs would be run
+    /// whose verdicts nobody writes, or whose leases nobody keeps.
+    pub async fn broken(&self) -> &'static str {
+        let mut died = self.died.subscribe();
+        match died.wait_for(Option::is_some).await.map(|name| *name) {
+            Ok(Some(name)) => name,
+            // It cannot close: the sender is here.
+            _ => std::future::pending().await,
         }
     }
 
@@ -107,7 +130,7 @@ impl Lifecycle {
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        self.spawn_on(&self.servants, name, task)
+        self.spawn_on(&self.servants, self.named(name, true), task)
     }
 
     /// Spawns what runs a handler, likewise.
@@ -116,16 +139,15 @@ impl Lifecycle {
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        self.spawn_on(&self.handlers, name, task)
+        self.spawn_on(&self.handlers, self.named(name, false), task)
     }
 
     fn spawn_on<T: Send + 'static>(
         &self,
         runtime: &Handle,
-        name: &'static str,
+        named: Named,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        let named = self.named(name);
         let task = async move {
             let _named = named;
             task.await
@@ -138,7 +160,7 @@ impl Lifecycle {
     /// # Panics
     /// Where the system has no thread or no event queue left, which no worker could run without.
     pub fn spawn_apart(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let named = self.named(name);
+        let named = self.named(name, true);
         let token = self.tracker.token();
         std::thread::Builder::new()
             .name(name.into())
@@ -153,7 +175,7 @@ impl Lifecycle {
             .expect("a thread can be made at start");
     }
 
-    fn named(&self, name: &'static str) -> Named {
+    fn named(&self, name: &'static str, is_servant: bool) -> Named {
         *self
             .running
             .lock()
@@ -163,6 +185,7 @@ impl Lifecycle {
         Named {
             name,
             running: Arc::clone(&self.running),
+            died: is_servant.then(|| self.died.clone()),
         }
     }
 
@@ -192,6 +215,8 @@ pub struct Report {
     pub unwritten: usize,
     /// Tasks that did not end, with how many of each.
     pub hanging: BTreeMap<&'static str, usize>,
+    /// The servant whose death made the worker stop, if that was the reason.
+    pub died: Option<&'static str>,
 }
 
 impl fmt::Display for Report {
@@ -220,6 +245,9 @@ impl fmt::Display for Report {
                 .collect();
             write!(f, "; still hanging: {}", names.join(", "))?;
         }
+        if let Some(name) = self.died {
+            write!(f, "; the {name} died of a panic")?;
+        }
         Ok(())
     }
 }
@@ -227,7 +255,7 @@ impl fmt::Display for Report {
 impl Report {
     /// Whether nothing was left undone.
     pub fn is_clean(&self) -> bool {
-        self.unwritten == 0 && self.hanging.is_empty()
+        self.unwritten == 0 && self.hanging.is_empty() && self.died.is_none()
     }
 }
 

@@ -63,6 +63,14 @@ impl Server {
         Ok(Server { listener, address })
     }
 
+    /// Takes a listener that is bound already. Within the runtime that is to serve it.
+    pub fn adopt(listener: std::net::TcpListener) -> Result<Server, ServerError> {
+        let address = listener.local_addr().map_err(ServerError::Serve)?;
+        listener.set_nonblocking(true).map_err(ServerError::Serve)?;
+        let listener = TcpListener::from_std(listener).map_err(ServerError::Serve)?;
+        Ok(Server { listener, address })
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -1,9 +1,11 @@
 //! The crew put together: who is spawned, who tells whom, and how all of it stops.
 
 mod runs;
+mod stopping;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,6 @@ use crate::config::{Config, QueueConfig};
 use crate::dialect::{Needed, Watch, Watcher};
 use crate::enqueue::{QueueOptions, ensure};
 use crate::handler::{self, Handler};
-use crate::job::Outcome;
 use crate::lifecycle::{Lifecycle, Quarters, Report};
 use crate::observe::{Health, Metrics, Tracer};
 use crate::postgres::{Database, Settings};
@@ -26,14 +27,11 @@ use crate::run::{Keeper, Leases, TOUCH};
 use crate::server::Server;
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
 use crate::upkeep::Rescuer;
-use runs::{Counters, Runs};
+use runs::Runs;
+use stopping::Stopping;
 
 /// How long a loop may be silent before the worker counts as stuck: longer than any time-out of a statement.
 const SILENCE: Duration = Duration::from_secs(90);
-/// After the grace, how long verdicts and hand-backs may take to be written.
-const FLUSH: Duration = Duration::from_secs(10);
-/// After that, how long tasks may take to end.
-const END: Duration = Duration::from_secs(5);
 
 /// How long until a queue that could not be created is tried again.
 const FOUND: Duration = Duration::from_secs(1);
@@ -77,6 +75,7 @@ pub struct Worker {
     metrics: Metrics,
     health: Health,
     tracer: Tracer,
+    listener: Option<TcpListener>,
     handlers: BTreeMap<String, Arc<dyn Handler>>,
 }
 
@@ -88,6 +87,7 @@ impl Worker {
             metrics: Metrics::new(),
             health: Health::new(),
             tracer: Tracer::off(),
+            listener: None,
             handlers: BTreeMap::new(),
         }
     }
@@ -110,6 +110,12 @@ impl Worker {
         self
     }
 
+    /// Serves its endpoints on this, which is bound already, in place of `http.listen`.
+    pub fn with_listener(mut self, listener: TcpListener) -> Worker {
+        self.listener = Some(listener);
+        self
+    }
+
     /// Runs the jobs of `queue` with `handler`, in place of a configured one; a queue that is not configured is served
     /// with the defaults.
     pub fn handle(&mut self, queue: &str, handler: Arc<dyn Handler>) -> &mut Worker {
@@ -121,7 +127,7 @@ impl Worker {
     ///
     /// # Errors
     /// Only before the first claim: what cannot be worked with at all. A database that is away is waited for.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<Report, Error> {
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send) -> Result<Report, Error> {
         let settings = Settings::of(&self.config.database)?;
         let place = settings.database_name();
         let database = Database::new(&settings)?;
@@ -131,13 +137,15 @@ impl Worker {
         let queues = self.queues()?;
         let quarters = Quarters::new().map_err(Error::Runtime)?;
         let life = Lifecycle::new(&quarters);
-        let server = match self.config.http.listen {
-            Some(address) => {
-                let bound = life.spawn("server", Server::bind(address)).await;
-                Some(bound.map_err(|error| Error::Runtime(error.into()))??)
+        let (listener, listen) = (self.listener.take(), self.config.http.listen);
+        let bound = life.spawn("server", async move {
+            match (listener, listen) {
+                (Some(listener), _) => Server::adopt(listener).map(Some),
+                (None, Some(address)) => Server::bind(address).await.map(Some),
+                (None, None) => Ok(None),
             }
-            None => None,
-        };
+        });
+        let server = bound.await.map_err(|error| Error::Runtime(error.into()))??;
 
         // The servants that finish what is under way outlive both stops and end by this.
         let over = CancellationToken::new();
@@ -194,7 +202,12 @@ impl Worker {
             });
         }
 
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            name = life.broken() => {
+                tracing::error!(task = name, "a part of the worker died; it stops, for it is of no use without");
+            }
+        }
         let stopping = Stopping {
             grace: self.config.worker.shutdown_grace,
             health: self.health.clone(),
@@ -406,62 +419,6 @@ impl Worker {
                 metrics.oldest_running.with_label_values(&[queue.as_str()]).set(since);
             }
         });
-    }
-}
-
-/// A worker on its way out.
-struct Stopping {
-    grace: Duration,
-    health: Health,
-    tracer: Tracer,
-    life: Lifecycle,
-    claiming: TaskTracker,
-    runs: Counters,
-    over: CancellationToken,
-}
-
-impl Stopping {
-    /// No new claims; running jobs finish within the grace, the others are handed back; verdicts are written.
-    async fn drain(self) -> Report {
-        let runs = &self.runs;
-        tracing::info!(
-            running = runs.in_flight(),
-            grace = ?self.grace,
-            "stopping: nothing more is claimed, what runs may finish"
-        );
-        self.health.drain();
-        let before = runs.outcomes();
-        self.life.soft.cancel();
-        self.claiming.close();
-        // A claim that is under way may still bring jobs home, to be handed back.
-        let quiet = || async {
-            self.claiming.wait().await;
-            runs.idle().await;
-        };
-        if tokio::time::timeout(self.grace, quiet()).await.is_err() {
-            tracing::warn!(
-                left = runs.in_flight(),
-                "the grace is over; what still runs is cut off and handed back"
-            );
-        }
-        self.life.hard.cancel();
-        let _ = tokio::time::timeout(FLUSH, quiet()).await;
-        self.over.cancel();
-        let hanging = self.life.ended(END).await;
-        self.tracer.shutdown().await;
-        let outcomes = runs.outcomes();
-        let since = |outcome: &str| {
-            let count = |counts: &BTreeMap<&str, u64>| counts.get(outcome).copied().unwrap_or_default();
-            usize::try_from(count(&outcomes) - count(&before)).unwrap_or(usize::MAX)
-        };
-        let released = since(Outcome::Released.as_str());
-        Report {
-            drained: outcomes.keys().map(|outcome| since(outcome)).sum::<usize>() - released,
-            released,
-            unwritten: runs.unwritten(),
-            hanging,
-            outcomes,
-        }
     }
 }
 

@@ -18,6 +18,8 @@ use crate::queue::{Queue, QueueName, READ};
 pub const PEEK: Template = Template(include_str!("peek.sql"));
 /// How often the rows of the served queues are read again although every peek looks whether they changed.
 const ROSTER: Duration = Duration::from_secs(60);
+/// What the queue rows `r` come to; NULL where there are none.
+const ROSTER_HASH: &str = "hashtextextended(string_agg(r::text, ','), 0)::float8";
 /// How long a queue may be missing before that is said: it may be about to be created.
 const MISSING: Duration = Duration::from_secs(5);
 /// How long a look may take before its connection is given up.
@@ -86,8 +88,8 @@ struct Peek {
     positions: Vec<usize>,
     /// All that are watched, there or not.
     wanted: Vec<String>,
-    /// What the rows of all of them came to when they were looked at first.
-    roster: Option<f64>,
+    /// What the rows of all of them came to just before they were read.
+    roster: f64,
 }
 
 impl Scout {
@@ -141,7 +143,7 @@ impl Scout {
                     known = Some((Arc::clone(&dialect), peek, Instant::now()));
                     reread = false;
                 }
-                match &mut known {
+                match &known {
                     Some((_, peek, _)) => {
                         self.miss(peek, &mut missed);
                         self.peek(peek, &mut polled).await
@@ -184,6 +186,15 @@ impl Scout {
     async fn muster(&self, dialect: &Arc<Dialect>) -> Result<Peek, Error> {
         let client = self.database.client().await?;
         let names: Vec<QueueName> = self.watched.iter().map(|watched| watched.name.clone()).collect();
+        let wanted: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let all = READ.render(dialect, "job");
+        // Before the rows are read, so that what changes meanwhile is noticed by the first peek.
+        let sql = format!("SELECT {ROSTER_HASH} FROM ({all}) r");
+        let roster = client.query(&sql, &[(&wanted, Type::TEXT_ARRAY)]).await?;
+        let roster = match roster.first() {
+            Some(row) => row.try_get::<_, Option<f64>>(0)?.unwrap_or_default(),
+            None => 0.0,
+        };
         let mut rows: HashMap<QueueName, Queue> = Queue::read(&client, dialect, &names)
             .await?
             .into_iter()
@@ -194,8 +205,8 @@ impl Scout {
             names: Vec::new(),
             numbers: Vec::new(),
             positions: Vec::new(),
-            wanted: names.iter().map(ToString::to_string).collect(),
-            roster: None,
+            wanted,
+            roster,
         };
         let mut tables: Vec<String> = Vec::new();
         for (position, watched) in self.watched.iter().enumerate() {
@@ -231,9 +242,8 @@ impl Scout {
             sql.replace("{number}", &number.to_string())
         });
         // Queues are created, deleted and moved to other tables; to notice costs no statement of its own.
-        let rows = READ.render(dialect, "job").replace("$1", "$3");
-        let roster =
-            format!("SELECT -1, hashtextextended(string_agg(r::text, ','), 0)::float8, NULL::float8 FROM ({rows}) r\n");
+        let all = all.replace("$1", "$3");
+        let roster = format!("SELECT -1, {ROSTER_HASH}, NULL::float8 FROM ({all}) r\n");
         peek.sql = each.chain([roster]).collect::<Vec<_>>().join("UNION ALL\n");
         Ok(peek)
     }
@@ -261,7 +271,7 @@ impl Scout {
     }
 
     /// Wakes whoever has due jobs.
-    async fn peek(&self, peek: &mut Peek, polled: &mut [Polled]) -> Result<Found, Error> {
+    async fn peek(&self, peek: &Peek, polled: &mut [Polled]) -> Result<Found, Error> {
         let client = self.database.client().await?;
         let rows = client
             .query(
@@ -278,8 +288,7 @@ impl Scout {
         for row in &rows {
             let (first, next): (Option<f64>, Option<f64>) = (row.try_get(1)?, row.try_get(2)?);
             let Ok(place) = usize::try_from(row.try_get::<_, i32>(0)?) else {
-                let roster = first.unwrap_or_default();
-                found.changed = *peek.roster.get_or_insert(roster) != roster;
+                found.changed = peek.roster != first.unwrap_or_default();
                 continue;
             };
             let position = peek.positions[place];

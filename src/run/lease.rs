@@ -26,8 +26,9 @@ const SHARE: u32 = 4;
 const UNLEASED: Duration = Duration::from_secs(15);
 /// How often a keeper with nothing to do says that it is alive.
 const BEAT: Duration = Duration::from_secs(1);
-/// How long a renewal may take before its connection is given up.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a renewal may take before its connection is given up: so many thirds of the time between two, so that another
+/// connection still comes in time, but no less and no more than these.
+const PATIENCE: (u32, Duration, Duration) = (5, Duration::from_secs(1), Duration::from_secs(10));
 /// How soon a renewal that failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -177,14 +178,15 @@ impl Leases {
         book.next
     }
 
-    /// Those due, and, so that one statement serves many, those due soon after, by table.
-    fn due(&self, now: Instant) -> HashMap<String, Vec<(QueueName, Attempt)>> {
-        let mut due: HashMap<String, Vec<_>> = HashMap::new();
+    /// Those due, and, so that one statement serves many, those due soon after, by table; and how long to wait for it.
+    fn due(&self, now: Instant) -> HashMap<String, (Duration, Vec<(QueueName, Attempt)>)> {
+        let (thirds, least, most) = PATIENCE;
+        let mut due = HashMap::new();
         for ((queue, _), held) in &self.lock().entries {
             if held.due <= now + held.interval / 4 {
-                due.entry(held.table.clone())
-                    .or_default()
-                    .push((queue.clone(), held.attempt));
+                let (patience, asked) = due.entry(held.table.clone()).or_insert((most, Vec::new()));
+                *patience = (held.interval * thirds / 3).clamp(least, *patience);
+                asked.push((queue.clone(), held.attempt));
             }
         }
         due
@@ -251,10 +253,10 @@ impl Keeper {
                 () = stop.cancelled() => return,
             }
             pulse.beat();
-            for (table, asked) in self.leases.due(Instant::now()) {
+            for (table, (patience, asked)) in self.leases.due(Instant::now()) {
                 let begun = Instant::now();
                 let touched = tokio::select! {
-                    touched = self.database.within(PATIENCE, self.touch(&table, &asked)) => touched,
+                    touched = self.database.within(patience, self.touch(&table, &asked)) => touched,
                     () = stop.cancelled() => return,
                 };
                 match touched {

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 /// Verdicts written by one statement, at most.
 pub(super) const GROUP: usize = 1000;
+/// Bytes of output in one statement, at most, unless a single one has more.
+const BYTES: usize = 8 << 20;
 /// Pauses between tries while the database is away: the first, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// The same for one verdict that is refused by itself, while its siblings go on.
@@ -30,6 +32,7 @@ pub(super) struct Lane<T> {
 #[derive(Debug)]
 pub(super) struct Tried<T> {
     pub(super) item: T,
+    bytes: usize,
     /// Refused for what it is: written with a substitute for what may be refused.
     pub(super) cautious: bool,
     /// An earlier write may have arrived although its answer did not.
@@ -76,10 +79,11 @@ impl<T> Tried<T> {
 }
 
 impl<T> Lane<T> {
-    /// Adds a verdict at the end.
-    pub(super) fn add(&mut self, item: T) {
+    /// Adds a verdict of about that size at the end.
+    pub(super) fn add(&mut self, item: T, bytes: usize) {
         self.waiting.push_back(Tried {
             item,
+            bytes,
             cautious: false,
             doubtful: false,
             alone: 0,
@@ -117,8 +121,13 @@ impl<T> Lane<T> {
         if self.under_way > 0 || self.waiting.is_empty() {
             return None;
         }
-        let plain = self.waiting.iter().take(self.most).take_while(|tried| !tried.cautious);
-        let count = plain.count().max(1);
+        let mut room = BYTES;
+        let fits = |tried: &&Tried<T>| {
+            let fits = !tried.cautious && tried.bytes <= room;
+            room = room.saturating_sub(tried.bytes);
+            fits
+        };
+        let count = self.waiting.iter().take(self.most).take_while(fits).count().max(1);
         self.under_way = count;
         Some(self.waiting.drain(..count).collect())
     }
@@ -189,7 +198,7 @@ mod tests {
     /// A lane with these verdicts, and the time.
     fn lane(items: std::ops::Range<u32>) -> (Lane<u32>, Instant) {
         let mut lane = Lane::default();
-        items.for_each(|item| lane.add(item));
+        items.for_each(|item| lane.add(item, 1));
         (lane, Instant::now())
     }
 
@@ -226,8 +235,8 @@ mod tests {
         let (mut lane, now) = lane(0..3);
         let group = lane.next(now).expect("there are some");
         assert_eq!(items(&group), [0, 1, 2]);
-        lane.add(3);
-        lane.add(4);
+        lane.add(3, 1);
+        lane.add(4, 1);
         assert!(lane.next(now).is_none());
         assert_eq!((lane.held(), lane.ready(now)), (5, None));
         assert_eq!(lane.after(Vec::new(), false, Answer::Written, now), None);
@@ -238,6 +247,21 @@ mod tests {
     fn a_group_is_no_larger_than_a_statement_takes() {
         let (mut lane, now) = lane(0..GROUP as u32 + 1);
         assert_eq!(lane.next(now).map(|group| group.len()), Some(GROUP));
+    }
+
+    #[test]
+    fn large_outputs_make_small_groups_and_the_largest_goes_alone() {
+        let mut lane = Lane::default();
+        let now = Instant::now();
+        for (item, bytes) in [(0, BYTES / 2), (1, BYTES / 2), (2, 1), (3, BYTES * 2), (4, 1)] {
+            lane.add(item, bytes);
+        }
+        let mut groups = Vec::new();
+        while let Some(group) = lane.next(now) {
+            groups.push(items(&group));
+            lane.after(Vec::new(), false, Answer::Written, now);
+        }
+        assert_eq!(groups, [vec![0, 1], vec![2], vec![3], vec![4]]);
     }
 
     #[test]
@@ -297,7 +321,7 @@ mod tests {
         let later = now + APART.1;
         let apart = lane.next(later).expect("it is tried again");
         assert!(apart[0].is_apart());
-        lane.add(200);
+        lane.add(200, 1);
         assert_eq!(items(&lane.next(later).expect("nothing waits for it")), [200]);
         assert_eq!(lane.after(apart, true, Answer::Refused, later), None);
         assert_eq!(lane.after(Vec::new(), false, Answer::Written, later), None);

@@ -15,7 +15,7 @@ use super::write::{Entry, Written, landed, operation, write};
 use crate::dialect::{Dialect, Watch};
 use crate::job::{Job, Outcome, Verdict};
 use crate::observe::{Failure, Metrics, ProcessSpan, Pulse, SettleOp, Tracer};
-use crate::postgres::{Class, Database, Error};
+use crate::postgres::{Class, Client, Database, Error};
 use crate::queue::Queue;
 use crate::run::Leases;
 
@@ -144,7 +144,11 @@ impl Settler {
             }
             for settlement in gathered.drain(..) {
                 let key = (settlement.queue.table.clone(), operation(&settlement.verdict));
-                lanes.entry(key).or_default().add(settlement);
+                let bytes = match &settlement.verdict {
+                    Verdict::Complete { output: Some(output) } => output.get().len(),
+                    _ => 0,
+                };
+                lanes.entry(key).or_default().add(settlement, bytes);
             }
         }
     }
@@ -163,11 +167,13 @@ impl Writer {
             None => self.watch.clone().spoken().await,
         };
         let patience = if group[0].is_apart() { PATIENCE.1 } else { PATIENCE.0 };
-        let error = match self
-            .database
-            .within(patience, self.write(&dialect, table, operation, &group))
-            .await
-        {
+        let written = async {
+            let client = self.database.client().await?;
+            self.database
+                .within(patience, self.write(&client, &dialect, table, operation, &group))
+                .await
+        };
+        let error = match written.await {
             Ok(written) => {
                 self.conclude(operation, group.drain(..).map(|tried| tried.item), written);
                 return (group, Answer::Written);
@@ -201,12 +207,12 @@ impl Writer {
 
     async fn write(
         &self,
+        client: &Client,
         dialect: &Dialect,
         table: &str,
         operation: SettleOp,
         group: &[Tried<Settlement>],
     ) -> Result<Vec<Written>, Error> {
-        let client = self.database.client().await?;
         let started = Instant::now();
         let settlements = || group.iter().map(|tried| &tried.item);
         let first = &group[0].item.job.queue;
@@ -222,7 +228,7 @@ impl Writer {
             })
             .collect();
         let cautious = group.iter().any(|tried| tried.cautious);
-        let written = write(&client, dialect, table, operation, &entries, cautious).await;
+        let written = write(client, dialect, table, operation, &entries, cautious).await;
         let refusal = written.as_ref().err().map(ToString::to_string);
         span.end(refusal.as_deref().map(|message| Failure {
             kind: "DatabaseError",
@@ -245,7 +251,7 @@ impl Writer {
                 .into_iter()
                 .filter(|entry| !known.contains(&entry.job.attempt.id))
                 .collect();
-            written.extend(landed(&client, dialect, table, operation, &missing, cautious).await?);
+            written.extend(landed(client, dialect, table, operation, &missing, cautious).await?);
         }
         Ok(written)
     }
@@ -324,7 +330,8 @@ fn answer(error: &Error) -> Answer {
         (Error::Pool(_) | Error::Connect { .. } | Error::Settings(_), ..) | (_, Class::Connection, _) => Answer::Away,
         (_, _, Some(&SqlState::UNDEFINED_TABLE)) => Answer::Gone,
         // Says the same of every row.
-        (_, _, Some(&SqlState::INSUFFICIENT_PRIVILEGE)) | (_, Class::Schema, _) => Answer::Away,
+        (_, _, Some(&SqlState::INSUFFICIENT_PRIVILEGE | &SqlState::READ_ONLY_SQL_TRANSACTION))
+        | (_, Class::Schema, _) => Answer::Away,
         (_, Class::Transient, _) => Answer::Refused,
         _ => Answer::Never,
     }

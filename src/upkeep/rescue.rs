@@ -68,10 +68,11 @@ impl Rescuer {
                     Ok(FULL..) => Duration::ZERO,
                     Ok(_) => INTERVAL.max((now.elapsed() * DUTY).min(REST)),
                     Err(error) => {
-                        let class = error.class();
-                        match class {
+                        // A server without room for another connection is away, too, for whoever needs one.
+                        let away = matches!(error, Error::Connect { .. });
+                        match error.class() {
+                            class if away || class == Class::Connection => quiet_until = Instant::now() + AFTER_OUTAGE,
                             Class::Schema => self.watch.nudge(),
-                            Class::Connection => quiet_until = Instant::now() + AFTER_OUTAGE,
                             Class::Transient => {}
                             _ => tracing::warn!(%error, table, "lost jobs could not be looked for"),
                         }

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use strawboss::config::{Config, DatabaseConfig, HttpConfig, QueueConfig, WorkerConfig};
 use strawboss::handler::{HandlerError, typed};
-use strawboss::job::Job;
+use strawboss::job::{Job, Outcome};
 use strawboss::worker::Worker;
 use tokio::sync::oneshot;
 
-use crate::support::{Boss, Release, Schema};
+use crate::support::crew::{self, Crew, Seen};
+use crate::support::{Boss, Release, Schema, needs_node};
 
 fn config(schema: &Schema, queues: &[&str]) -> Config {
     let queue = QueueConfig {
@@ -45,6 +46,7 @@ fn config(schema: &Schema, queues: &[&str]) -> Config {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_of_every_release_is_completed_retried_and_dead_lettered() {
+    needs_node!();
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_test_writer()
@@ -92,4 +94,39 @@ async fn a_job_of_every_release_is_completed_retried_and_dead_lettered() {
         println!("{release:?} {report}");
         boss.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_made_while_another_is_taken_up_is_taken_up_at_once() {
+    needs_node!();
+    let schema = Schema::new(Release::NEWEST).await;
+    let seen = Seen::default();
+    let queues = ["first", "second"];
+    let crew = Crew::start(
+        crew::config(&schema, &queues),
+        queues.map(|queue| (queue, seen.handler())),
+    );
+    crew.until_ready().await;
+
+    // Holds up the first look into the table of jobs, once the rows of the queues have been read.
+    let mut other = schema.connect().await;
+    let holding = other.transaction().await.expect("a transaction");
+    let lock = schema.sql("lock table {schema}.job_common in access exclusive mode");
+    holding.batch_execute(&lock).await.expect("nobody has it");
+    schema.queue("first", json!({})).await;
+    schema
+        .until("exists (select from pg_locks where relation = '{schema}.job_common'::regclass and not granted)")
+        .await;
+    schema.queue("second", json!({})).await;
+    holding.commit().await.expect("it is let go");
+
+    let taken_up = Instant::now();
+    schema.jobs("second", 1).await;
+    crew.until_processed("second", Outcome::Completed, 1).await;
+    assert!(
+        taken_up.elapsed() < Duration::from_secs(10),
+        "after {:?}",
+        taken_up.elapsed()
+    );
+    crew.stop().await;
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::{Program, newest, queue, within};
+use super::program::{Program, configuration};
+use super::{newest, queue, within};
 use crate::support::needs_node;
 use crate::support::sink::Sink;
 
@@ -29,10 +30,17 @@ async fn kill_9_amid_5000_jobs_loses_none() {
     let sink = Sink::start().await;
     sink.takes(Duration::from_millis(20));
     let served = format!("[queues.q]\nhandler = {{ http = '{}' }}\n", sink.url("/"));
-    let killed = Program::run(&schema, &served);
+    // By this name its sessions are known.
+    let url = format!("{}?application_name={}", schema.url, schema.name);
+    let settings = configuration(&url, &schema.name, &served);
+    let killed = Program::start(&["run", "--config", "worker.toml"], &settings, &[]);
     sink.until(JOBS / 4).await;
     killed.signal(Signal::SIGKILL);
     assert_eq!(killed.ended().await.code, None);
+    // What it had asked for last is still done.
+    schema
+        .until("not exists (select from pg_stat_activity where application_name like '{schema}%')")
+        .await;
     let counts = schema
         .row("select count(*) filter (where state = 'active') as active, count(*) filter (where state = 'completed') as done from {schema}.job")
         .await;

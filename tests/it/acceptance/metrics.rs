@@ -42,7 +42,7 @@ async fn every_job_is_counted_and_what_is_under_way_is_shown() {
         boss.call("insert", json!([name, jobs])).await.expect("they are sent");
     }
 
-    let mut served = "[worker]\nheartbeat = '2s'\n".to_owned();
+    let mut served = "[worker]\nheartbeat = '4s'\n".to_owned();
     for (name, sink) in [("well", &well), ("again", &again), ("refused", &refused)] {
         served.push_str(&format!(
             "[queues.{name}]\nconcurrency = {HELD}\npoll_interval = '50ms'\nhandler = {{ http = '{}' }}\n",

@@ -34,7 +34,7 @@ async fn without_a_database_and_without_a_schema_it_waits_and_says_for_what() {
     let settings = configuration(&proxy.url(&schema.url), &schema.name, served);
     let strawboss = Program::start(&["run", "--config", "worker.toml"], &settings, &[]);
     unready(&strawboss, "refused").await;
-    strawboss.log.with("the database does not answer; trying again").await;
+    strawboss.log.with("connection refused").await;
 
     proxy.set(Mode::Pass);
     let how = format!("strawboss schema install --schema {}", schema.name);

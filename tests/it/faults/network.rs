@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::crew::{Crew, Seen, config, handler};
 use crate::support::proxy::{Mode, Proxy};
-use crate::support::{Release, Schema, needs_node};
+use crate::support::{Release, Schema, needs_node, wait_for};
 
 /// A schema with a queue `q`, a proxy before its server, and the settings of a worker behind that.
 async fn behind_a_proxy(options: Value) -> (Schema, Proxy, Config) {
@@ -67,12 +67,14 @@ async fn verdicts_outlive_an_outage_longer_than_the_leases() {
     seen.until(10).await;
     proxy.outage().await;
     gate.cancel();
+    wait_for("the worker not to be ready", async || !crew.health.readiness().ready).await;
     schema
         .until("(select bool_and(heartbeat_on + heartbeat_seconds * interval '2s' < now()) from {schema}.job)")
         .await;
     assert_eq!(schema.states("q").await, json!({ "active": 10 }));
     proxy.set(Mode::Pass);
     crew.until_processed("q", Outcome::Completed, 10).await;
+    crew.until_ready().await;
     assert_eq!(
         seen.repeated(),
         Default::default(),

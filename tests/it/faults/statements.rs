@@ -7,7 +7,7 @@ use strawboss::job::Outcome;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::crew::{Crew, Seen, config};
-use crate::support::{Release, Schema, needs_node};
+use crate::support::{Release, Schema, needs_node, wait_for};
 
 const JOBS: usize = 40;
 
@@ -104,10 +104,8 @@ async fn a_row_that_somebody_has_locked_holds_up_no_verdict_and_no_lease_of_anot
     crew.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn privileges_taken_away_for_a_while_cost_no_verdict() {
-    needs_node!();
-    let schema = Schema::new(Release::NEWEST).await;
+/// A role of its own that may do what a worker does, and a worker that runs five jobs under it until the gate opens.
+async fn under_a_role(schema: &Schema) -> (String, Crew, Seen, CancellationToken) {
     let role = format!("r_{}", schema.name);
     schema
         .execute(&format!(
@@ -118,27 +116,50 @@ async fn privileges_taken_away_for_a_while_cost_no_verdict() {
         .await;
     schema.queue("q", json!({})).await;
     schema.jobs("q", 5).await;
-    let mut config = config(&schema, &["q"]);
-    let (start, end) = (
-        config.database.url.find("//").expect("a URL") + 2,
-        config.database.url.rfind('@'),
-    );
-    config
-        .database
-        .url
-        .replace_range(start..end.expect("a user"), &format!("{role}:x"));
+    let mut config = config(schema, &["q"]);
+    let url = &mut config.database.url;
+    let (start, end) = (url.find("//").expect("a URL") + 2, url.rfind('@').expect("a user"));
+    url.replace_range(start..end, &format!("{role}:x"));
     let (seen, gate) = (Seen::default(), CancellationToken::new());
     let crew = Crew::start(config, [("q", seen.waiting_handler(&gate))]);
     seen.until(5).await;
+    (role, crew, seen, gate)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn privileges_taken_away_for_a_while_cost_no_verdict() {
+    needs_node!();
+    let schema = Schema::new(Release::NEWEST).await;
+    let (role, crew, seen, gate) = under_a_role(&schema).await;
     schema
         .execute(&format!("revoke update on all tables in schema {{schema}} from {role}"))
         .await;
     gate.cancel();
     let failures = crew.metrics.settle_failures.with_label_values(&["complete"]);
-    crate::support::wait_for("a verdict to be refused", async || failures.get() > 0).await;
+    wait_for("a verdict to be refused", async || failures.get() > 3).await;
     schema
         .execute(&format!("grant all on all tables in schema {{schema}} to {role}"))
         .await;
+    crew.until_processed("q", Outcome::Completed, 5).await;
+    assert_eq!(seen.repeated(), Default::default());
+    crew.stop().await;
+    schema.execute(&format!("drop owned by {role}; drop role {role}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_taken_away_for_a_while_costs_no_verdict() {
+    needs_node!();
+    let schema = Schema::new(Release::NEWEST).await;
+    let (role, crew, seen, gate) = under_a_role(&schema).await;
+    schema
+        .execute(&format!(
+            "alter role {role} nologin; select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'"
+        ))
+        .await;
+    gate.cancel();
+    let failures = crew.metrics.settle_failures.with_label_values(&["complete"]);
+    wait_for("a verdict to find no connection", async || failures.get() > 3).await;
+    schema.execute(&format!("alter role {role} login")).await;
     crew.until_processed("q", Outcome::Completed, 5).await;
     assert_eq!(seen.repeated(), Default::default());
     crew.stop().await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use strawboss::handler::raw;
-use strawboss::job::Outcome;
+use strawboss::handler::{Context, Handler, Run, raw};
+use strawboss::job::{Job, Outcome};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::crew::{Crew, Seen, config, handler};
@@ -302,4 +302,42 @@ async fn a_job_that_nodes_supervisor_takes_back_is_cut_off_and_runs_again() {
     assert_eq!(seen.repeated().into_values().collect::<Vec<_>>(), [vec![0, 1]]);
     crew.stop().await;
     boss.stop().await;
+}
+
+/// Breaks what asks it, which is a part of the worker itself.
+struct Breaks(Seen);
+
+impl Handler for Breaks {
+    fn run(&self, job: Arc<Job>, _: Context) -> Run {
+        self.0.note(job.attempt);
+        Box::pin(async { Ok(None) })
+    }
+
+    fn paused(&self) -> Option<String> {
+        panic!("do not ask me");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_a_part_of_which_died_stops_by_itself_and_says_why() {
+    needs_node!();
+    let schema = Schema::new(Release::NEWEST).await;
+    schema.queue("q", json!({})).await;
+    schema.queue("other", json!({})).await;
+    schema.jobs("other", 2).await;
+    let (seen, gate) = (Seen::default(), CancellationToken::new());
+    let handlers: [(&str, Arc<dyn Handler>); 2] = [
+        ("q", Arc::new(Breaks(seen.clone()))),
+        ("other", seen.waiting_handler(&gate)),
+    ];
+    let crew = Crew::start(config(&schema, &["q", "other"]), handlers);
+    seen.until(2).await;
+    schema.jobs("q", 1).await;
+    wait_for("the worker to stop", async || crew.health.readiness().draining).await;
+    // What runs may finish.
+    gate.cancel();
+    let report = crew.ended().await;
+    assert_eq!((report.died, report.is_clean()), (Some("consumer"), false), "{report}");
+    assert_eq!(schema.states("other").await, json!({ "completed": 2 }));
+    assert_eq!(schema.states("q").await, json!({ "created": 1 }));
 }

@@ -100,8 +100,13 @@ impl Crew {
     }
 
     /// Stops it and waits for its report.
-    pub async fn stop(mut self) -> Report {
+    pub async fn stop(self) -> Report {
         self.begin_stop();
+        self.ended().await
+    }
+
+    /// Waits for the report of one that stops.
+    pub async fn ended(mut self) -> Report {
         let running = self.running.take().expect("it is stopped once");
         running
             .await
