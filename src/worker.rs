@@ -33,8 +33,10 @@ use stopping::Stopping;
 /// How long a loop may be silent before the worker counts as stuck: longer than any time-out of a statement.
 const SILENCE: Duration = Duration::from_secs(90);
 
-/// How long until a queue that could not be created is tried again.
-const FOUND: Duration = Duration::from_secs(1);
+/// How long until queues that could not be created are tried again: at first, and at most.
+const FOUND: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long the making of one queue may take: the locks it needs may be held for half a minute by a migration.
+const FOUNDING: Duration = Duration::from_secs(45);
 
 /// Why a worker could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -339,29 +341,36 @@ impl Worker {
 
     /// Creates the queues that are wanted, once there is a schema to create them in.
     fn founding(&self, database: Database, mut watch: Watch, again: Arc<Notify>) -> impl Future<Output = ()> + use<> {
-        let wanted = dead_letters_first(&self.config.queues);
+        let mut wanted = dead_letters_first(&self.config.queues);
         async move {
-            for (name, options) in wanted {
-                loop {
-                    let dialect = watch.spoken().await;
+            let mut pause = FOUND.0;
+            let mut said = BTreeSet::new();
+            while !wanted.is_empty() {
+                let dialect = watch.spoken().await;
+                let mut left = Vec::new();
+                for (name, options) in wanted {
                     let ensured = async { ensure(&database.client().await?, &dialect, &name, &options).await };
-                    match ensured.await {
-                        Ok(created) => {
+                    let trouble = match tokio::time::timeout(FOUNDING, ensured).await {
+                        Ok(Ok(created)) => {
                             for queue in created {
                                 tracing::info!(%queue, "created the queue");
                             }
                             again.notify_one();
-                            break;
+                            continue;
                         }
-                        Err(error) if error.is_transient() => {
-                            tracing::debug!(queue = %name, %error, "the queue could not be created yet");
-                            tokio::time::sleep(FOUND).await;
-                        }
-                        Err(error) => {
-                            tracing::error!(queue = %name, %error, "the queue could not be created; mend its `ensure`");
-                            break;
-                        }
+                        Ok(Err(error)) if error.is_transient() => None,
+                        Ok(Err(error)) => Some(error.to_string()),
+                        Err(_) => Some(format!("no answer within {FOUNDING:?}")),
+                    };
+                    if let Some(error) = trouble.filter(|_| said.insert(name.clone())) {
+                        tracing::error!(queue = %name, error, "the queue could not be created; trying again");
                     }
+                    left.push((name, options));
+                }
+                wanted = left;
+                if !wanted.is_empty() {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(FOUND.1);
                 }
             }
         }
