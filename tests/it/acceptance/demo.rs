@@ -21,8 +21,18 @@ fn room() -> TempDir {
 }
 
 fn demo(room: &Path, arguments: &[&str]) -> Program {
-    let room = room.to_str().expect("UTF-8");
-    Program::start(&[&["demo"], arguments].concat(), "", &[("TMPDIR", room)])
+    // Whatever npm may need, where PostgreSQL comes from there.
+    let ours: Vec<(String, String)> = std::env::vars()
+        .filter(|(name, _)| {
+            !["PG", "DATABASE_URL", "OTEL", "RUST_LOG"]
+                .iter()
+                .any(|other| name.starts_with(other))
+        })
+        .collect();
+    let ours = ours.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let room = [("TMPDIR", room.to_str().expect("UTF-8"))];
+    let environment: Vec<_> = ours.chain(room).collect();
+    Program::start(&[&["demo"], arguments].concat(), "", &environment)
 }
 
 /// What is in the room.
