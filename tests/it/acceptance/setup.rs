@@ -101,10 +101,11 @@ async fn wanted_queues_are_made_and_a_notification_wakes_their_worker() {
     }
     let woken = |source: &str| format!("pgboss_wakeups_total{{queue=\"order\",source=\"{source}\"}}");
     assert_eq!(strawboss.metric(&woken("notify")).await, Some(3.0));
-    assert_eq!(
-        strawboss.metric(&woken("poll")).await,
-        Some(0.0),
-        "it was not the poll that found them"
+    // The look that follows the making of a queue may coincide with the first job.
+    let polls = strawboss.metric(&woken("poll")).await;
+    assert!(
+        polls.is_some_and(|polls| polls <= 1.0),
+        "the poll found them: {polls:?}"
     );
     strawboss.stop().await;
     boss.stop().await;
