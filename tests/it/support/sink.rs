@@ -211,11 +211,17 @@ async fn serve(
         headers: parts.headers,
         body,
     };
+    let next = script.replies.lock().expect("no panic").pop_front();
+    // The server drops this future when the connection closes, and the guard with it: from before it is told that the
+    // request has come, for whoever waits for that may hang up at once.
+    let _guard = match &next {
+        Some(Reply::Never(hung_up)) => Some(hung_up.clone().drop_guard()),
+        _ => None,
+    };
     script.received.lock().expect("no panic").push(received);
     script.count.send_modify(|count| *count += 1);
     let pace = *script.pace.lock().expect("no panic");
     tokio::time::sleep(pace).await;
-    let next = script.replies.lock().expect("no panic").pop_front();
     let started = |code, start: &'static str, rest| {
         let start = futures_util::stream::iter([Ok(Bytes::from_static(start.as_bytes()))]);
         status(code)
@@ -234,10 +240,6 @@ async fn serve(
             let broken = futures_util::stream::iter([Err(std::io::Error::other("broken off"))]);
             started(status, start, broken.boxed())
         }
-        Some(Reply::Never(hung_up)) => {
-            // The server drops this future when the connection closes, and the guard with it.
-            let _guard = hung_up.drop_guard();
-            std::future::pending().await
-        }
+        Some(Reply::Never(_)) => std::future::pending().await,
     }
 }
