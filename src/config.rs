@@ -60,6 +60,9 @@ pub struct DatabaseConfig {
     pub url: String,
     /// The pg-boss schema as `pg_namespace` spells it; `pgboss` by default.
     pub schema: String,
+    /// Our own schema, for what the worker remembers beside pg-boss's tables; `strawboss` by default. It is created when
+    /// something first needs it.
+    pub own_schema: String,
     /// Connections for claims and verdicts, the one that renews leases and the one that listens aside; 10 by default.
     pub pool_size: usize,
     /// Whether a pooler stands between; found out at start by default.
@@ -238,6 +241,7 @@ impl fmt::Debug for DatabaseConfig {
         f.debug_struct("DatabaseConfig")
             .field("url", &shown_url(&self.url))
             .field("schema", &self.schema)
+            .field("own_schema", &self.own_schema)
             .field("pool_size", &self.pool_size)
             .field("pooler", &self.pooler)
             .finish()

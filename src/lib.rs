@@ -49,7 +49,7 @@
 //!
 //! Around them: [`worker`] puts the crew together, [`lifecycle`] starts and ends it, [`upkeep`] takes back the jobs of
 //! workers that died, [`dialect`] says how the schema at hand is spoken and watches it, [`postgres`] is the road there,
-//! [`schema`] creates and compares schemas, [`inspect`] reads them for people, [`observe`] and [`server`] show what
+//! [`schema`] creates and compares schemas, [`home`] is our own, [`inspect`] reads them for people, [`observe`] and [`server`] show what
 //! happens, [`config`] is what all of them are told.
 //!
 //! The nouns are [`Job`], [`job::Attempt`], [`job::Verdict`] and [`job::Outcome`], [`QueueName`] and [`queue::Queue`].
@@ -65,6 +65,7 @@ pub mod demo;
 pub mod dialect;
 pub mod enqueue;
 pub mod handler;
+pub mod home;
 pub mod inspect;
 pub mod job;
 pub mod lifecycle;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{DatabaseConfig, HttpConfig, Pooler, QueueConfig, WorkerConfig};
 
 pub(super) const SCHEMA: &str = "pgboss";
+pub(super) const OWN_SCHEMA: &str = "strawboss";
 pub(super) const POOL_SIZE: usize = 10;
 pub(super) const CONCURRENCY: usize = 64;
 pub(super) const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
@@ -36,6 +37,7 @@ impl Default for DatabaseConfig {
         Self {
             url: String::new(),
             schema: SCHEMA.to_owned(),
+            own_schema: OWN_SCHEMA.to_owned(),
             pool_size: POOL_SIZE,
             pooler: Pooler::Auto,
         }

@@ -60,6 +60,9 @@ pub(super) struct Database {
     /// The pg-boss schema, as `pg_namespace` spells it.
     #[schemars(extend("default" = "pgboss"))]
     pub(super) schema: Option<String>,
+    /// Our own schema, for what the worker remembers beside pg-boss's tables; created when something first needs it.
+    #[schemars(extend("default" = "strawboss"))]
+    pub(super) own_schema: Option<String>,
     /// Connections for claims and verdicts; one more renews leases, and one more listens.
     #[schemars(range(min = 1), extend("default" = 10))]
     pub(super) pool_size: Option<usize>,

@@ -13,6 +13,7 @@ use super::secret::{Secrets, shown_url};
 use super::tree::Spot;
 use super::{Config, DatabaseConfig, HttpConfig, LogFormat, Period, Pooler, TelemetryConfig, WorkerConfig, default};
 use crate::postgres::Settings;
+use crate::schema::check_name;
 
 /// What goes before the file.
 pub(super) struct Overrides {
@@ -248,6 +249,13 @@ impl File {
                 "must have 1 to 50 bytes and no quotes; write it as it is called, unquoted",
             );
         }
+        let key = "database.own_schema";
+        let own_schema = resolver.pick(key, self.database.own_schema.take(), || default::OWN_SCHEMA.to_owned());
+        if let Err(problem) = check_name(&own_schema) {
+            resolver.error(key, problem);
+        } else if own_schema == schema {
+            resolver.error(key, "must be another schema than pg-boss's own, `database.schema`");
+        }
         let name = |pooler| match pooler {
             Pooler::Auto => "auto",
             Pooler::None => "none",
@@ -256,6 +264,7 @@ impl File {
         DatabaseConfig {
             url,
             schema,
+            own_schema,
             pool_size: resolver.count("database.pool_size", self.database.pool_size, default::POOL_SIZE),
             pooler: {
                 let pooler = self.database.pooler;

@@ -451,6 +451,7 @@ fn every_value_has_its_origin() {
     insta::assert_snapshot!(settings.join("\n"), @r#"
     database.url = postgres://app:***@db/app (environment $DATABASE_URL)
     database.schema = jobs (FILE:2)
+    database.own_schema = strawboss (default)
     database.pool_size = 10 (default)
     database.pooler = auto (default)
     worker.name = x (FILE:4)

@@ -9,6 +9,7 @@ mod enqueue;
 mod examples;
 mod faults;
 mod handler;
+mod home;
 mod lifecycle;
 mod observe;
 mod postgres;

@@ -27,6 +27,7 @@ fn config(schema: &Schema, queues: &[&str]) -> Config {
             url: schema.url.clone(),
             pooler: strawboss::config::Pooler::Auto,
             schema: schema.name.clone(),
+            own_schema: schema.own(),
             pool_size: 5,
         },
         worker: WorkerConfig {

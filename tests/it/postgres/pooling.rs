@@ -119,6 +119,7 @@ async fn a_worker_behind_a_pooler_works() {
                 url: proxy.url(),
                 pooler: Pooler::Auto,
                 schema: schema.name.clone(),
+                own_schema: schema.own(),
                 pool_size: 5,
             },
             worker: WorkerConfig {

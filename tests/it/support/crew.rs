@@ -39,6 +39,7 @@ pub fn config(schema: &Schema, queues: &[&str]) -> Config {
         database: DatabaseConfig {
             url: schema.url.clone(),
             schema: schema.name.clone(),
+            own_schema: schema.own(),
             pool_size: 5,
             ..DatabaseConfig::default()
         },

@@ -65,6 +65,11 @@ impl Schema {
         }
     }
 
+    /// The name of a home of its own, for `database.own_schema`; dropped with the value.
+    pub fn own(&self) -> String {
+        format!("{}_own", self.name)
+    }
+
     /// `{schema}` in the text becomes the name.
     pub fn sql(&self, text: &str) -> String {
         text.replace("{schema}", &self.name)
@@ -137,7 +142,7 @@ impl Drop for Schema {
                 // Somebody of a failed test may still hold a lock; the test's message matters more than this.
                 client
                     .batch_execute(&format!(
-                        "set lock_timeout = '2s'; drop schema if exists {name} cascade"
+                        "set lock_timeout = '2s'; drop schema if exists {name}, {name}_own cascade"
                     ))
                     .await?;
                 Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
