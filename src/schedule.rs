@@ -1,0 +1,7 @@
+//! A servant's room: schedules, cron and rrule, fired beside Node so that each occurrence is one job.
+
+mod cron;
+mod zone;
+
+pub use cron::{Cron, CronVersion};
+pub use zone::{ZoneError, Zones};
