@@ -3,6 +3,7 @@
 mod alone;
 mod claims;
 mod flows;
+mod indexes;
 mod pass;
 
 use serde_json::{Value, json};

@@ -7,6 +7,8 @@ use crate::differential::{Pair, alike, job, on_releases, running};
 use crate::support::Release;
 
 on_releases!(every: jobs_and_caches);
+// Where ready and failed jobs are counted and there is no history yet, and where they are not.
+on_releases!(between: V12_20_0 v12_20_0, V12_21_0 v12_21_0);
 on_releases!(throughput: V12_38_0 v12_38_0);
 
 /// A job in that state, with the times that go with it.
@@ -195,6 +197,10 @@ async fn jobs_and_caches(release: Release) {
     we_supervise(&pair.straw, &keeping()).await;
     pair.assert_equal("after another pass", &[]).await;
     pair.assert_kept("after another pass").await;
+}
+
+async fn between(release: Release) {
+    jobs_and_caches(release).await;
 }
 
 /// What came, went and took how long since the pass before, and jobs that come to light late.
