@@ -171,9 +171,14 @@ impl Writer {
             None => self.watch.clone().spoken().await,
         };
         let patience = if group[0].is_apart() { PATIENCE.1 } else { PATIENCE.0 };
-        let mut by = match group.iter().any(|tried| tried.item.job.ctid.is_some()) {
-            true => By::Ctid,
-            false => By::Key,
+        let is_where_it_was = |tried: &Tried<Settlement>| {
+            let job = &tried.item.job;
+            job.ctid.is_some() && !tried.doubtful && !self.leases.moved(job)
+        };
+        let mut by = if group.iter().any(is_where_it_was) {
+            By::Ctid
+        } else {
+            By::Key
         };
         let error = loop {
             let written = async {
@@ -270,10 +275,15 @@ impl Writer {
             .settle_duration
             .with_label_values(&[op])
             .observe(started.elapsed().as_secs_f64());
+        // What was not found is sought by its key, and counted with those.
+        let settled = match by {
+            By::Ctid => written.len(),
+            By::Key => group.len(),
+        };
         self.metrics
             .settle_batch_size
             .with_label_values(&[op])
-            .observe(group.len() as f64);
+            .observe(settled as f64);
         if by == By::Key && written.len() < group.len() && group.iter().any(|tried| tried.doubtful) {
             let known: HashSet<_> = written.iter().map(|written| written.id).collect();
             let missing: Vec<_> = entries

@@ -5,6 +5,7 @@ mod architecture;
 mod cli;
 mod cluster;
 mod differential;
+mod doctor;
 mod enqueue;
 mod examples;
 mod faults;
