@@ -121,6 +121,12 @@ async fn queues_that_go(release: Release) {
         assert_eq!(theirs.expect_err("it is in use").message, refusal);
     }
     for queue in ["own", "q", "dead", "never there"] {
+        if v10 {
+            // That release does not delete a queue that has jobs; ours deletes them first.
+            both.theirs
+                .execute(&format!("delete from {{schema}}.job where name = '{queue}'"))
+                .await;
+        }
         if v10 || queue != "never there" {
             both.boss("deleteQueue", json!([queue])).await;
         }

@@ -41,8 +41,8 @@ async fn sent_in_every_way(release: Release) {
                 .expect("sent"),
         );
     }
-    // A slot of a thousand hours will not end between the calls.
-    let slot = 3_600_000;
+    // A slot that will hardly end between the calls; pg-boss 10 takes no longer one than twelve hours.
+    let slot = if both.version() == 24 { 36_000 } else { 3_600_000 };
     for (n, key) in [(2, Some("a")), (3, Some("a")), (4, None), (5, None)] {
         let theirs = both
             .boss("sendThrottled", json!(["q", {"n": n}, null, slot, key]))

@@ -117,7 +117,8 @@ async fn a_flow_and_its_end(release: Release) {
 }
 
 fn sorted(mut answer: Value) -> Value {
-    answer.as_array_mut().expect("a list").sort_by_key(Value::to_string);
+    let key = |job: &Value| (job["name"].to_string(), job["id"].to_string());
+    answer.as_array_mut().expect("a list").sort_by_key(key);
     answer
 }
 
