@@ -1,6 +1,7 @@
 //! Looking without touching: queues and jobs for people, and whether a worker would find what it needs. Nothing here
 //! writes.
 
+pub mod doctor;
 mod flow;
 mod install;
 pub mod iso;
@@ -11,6 +12,7 @@ mod readiness;
 mod record;
 mod stats;
 
+pub use doctor::{Diagnosis, Examination, Urgency};
 pub use flow::{JobRef, Page, dependencies, dependents};
 pub use install::{BamStatus, bam_status, is_installed, schema_version};
 pub use job::{JobFilter, JobRow, jobs, one_job};
