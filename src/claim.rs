@@ -2,11 +2,13 @@
 
 mod consumer;
 mod listener;
+mod pause;
 mod scout;
 mod slots;
 
 pub use consumer::{Claimed, Consumer, Demand};
 pub use listener::Listener;
+pub use pause::{PAUSE, Paused, pause, paused, unpause};
 pub use scout::{PEEK, Scout, Served, Watched};
 pub use slots::{Slot, Slots};
 
