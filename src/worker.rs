@@ -19,6 +19,7 @@ use crate::config::{Config, QueueConfig};
 use crate::dialect::{Needed, Watch, Watcher};
 use crate::enqueue::{QueueOptions, ensure};
 use crate::handler::{self, Handler};
+use crate::home::Home;
 use crate::lifecycle::{Lifecycle, Quarters, Report};
 use crate::observe::{Health, Metrics, Tracer};
 use crate::postgres::{Class, Database, Settings};
@@ -340,7 +341,8 @@ impl Worker {
         if self.config.worker.supervise || self.config.worker.maintain_schema {
             self.keep_indexes(database, watch, life);
         }
-        let scout = Scout::new(database.clone(), watch.clone(), watched, again);
+        let home = Home::new(self.config.database.own_schema.as_str());
+        let scout = Scout::new(database.clone(), watch.clone(), home, watched, again);
         life.spawn(
             "scout",
             scout.run(self.health.register("scout", SILENCE), life.soft.clone()),
@@ -454,6 +456,19 @@ impl Worker {
         self.health.provide("schema", move || match known.now().dialect() {
             Some(dialect) => json!({ "name": dialect.schema(), "version": dialect.version(), "supported": true }),
             None => json!({ "supported": false, "reason": known.now().trouble() }),
+        });
+        let paused = served.clone();
+        self.health.provide("paused", move || {
+            paused
+                .iter()
+                .filter_map(|served| {
+                    served
+                        .borrow()
+                        .as_ref()
+                        .filter(|it| it.paused)
+                        .map(|it| it.queue.name.to_string())
+                })
+                .collect()
         });
         self.health.provide("queues", move || {
             served

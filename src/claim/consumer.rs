@@ -113,6 +113,7 @@ impl Consumer {
                         let text = self.terms.render(&served.dialect, &served.queue);
                         (served, text)
                     });
+                    self.open();
                     continue;
                 }
                 () = self.demand.notify.notified() => {}
@@ -162,9 +163,10 @@ impl Consumer {
         }
     }
 
-    /// Whether anything should be claimed now.
+    /// Whether anything should be claimed now: neither a person nor the handler wants a pause.
     fn open(&self) -> bool {
-        let paused = self.handler.paused().is_some();
+        let told = self.served.borrow().as_ref().is_some_and(|served| served.paused);
+        let paused = told || self.handler.paused().is_some();
         self.metrics
             .queue_paused
             .with_label_values(&[self.name.as_str()])

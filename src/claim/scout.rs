@@ -1,6 +1,6 @@
 //! Looks at all served queues with one statement and wakes the consumers that have something to do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,9 @@ use tokio::sync::{Notify, watch};
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
-use super::Demand;
+use super::{Demand, pause};
 use crate::dialect::{Dialect, Template, Watch};
+use crate::home::Home;
 use crate::observe::{Pulse, Wakeup};
 use crate::postgres::{Class, Database, Error, Executor};
 use crate::queue::{Queue, QueueName, READ};
@@ -59,12 +60,15 @@ pub struct Served {
     pub dialect: Arc<Dialect>,
     /// The queue's row.
     pub queue: Arc<Queue>,
+    /// Nothing is to be claimed from it for now.
+    pub paused: bool,
 }
 
 /// The servant that looks.
 pub struct Scout {
     database: Database,
     watch: Watch,
+    home: Home,
     watched: Vec<Watched>,
     again: Arc<Notify>,
 }
@@ -81,6 +85,7 @@ struct Found {
 /// The peek for one dialect and one set of queue rows.
 struct Peek {
     sql: String,
+    schema: String,
     names: Vec<String>,
     /// The number of each one's table.
     numbers: Vec<i32>,
@@ -90,14 +95,17 @@ struct Peek {
     wanted: Vec<String>,
     /// What the rows of all of them came to just before they were read.
     roster: f64,
+    /// The same of the pauses.
+    pauses: f64,
 }
 
 impl Scout {
-    /// A scout over those queues. `again` makes it read the queue rows and look at once.
-    pub fn new(database: Database, watch: Watch, watched: Vec<Watched>, again: Arc<Notify>) -> Scout {
+    /// A scout over those queues, of which `home` says which are paused. `again` makes it read the queue rows and look at once.
+    pub fn new(database: Database, watch: Watch, home: Home, watched: Vec<Watched>, again: Arc<Notify>) -> Scout {
         Scout {
             database,
             watch,
+            home,
             watched,
             again,
         }
@@ -195,6 +203,12 @@ impl Scout {
             Some(row) => row.try_get::<_, Option<f64>>(0)?.unwrap_or_default(),
             None => 0.0,
         };
+        let (pauses, mark) = pause::mark(&client, &self.home, dialect.schema()).await?;
+        let paused: HashSet<String> = pause::paused(&client, &self.home, dialect.schema())
+            .await?
+            .into_iter()
+            .map(|paused| paused.queue)
+            .collect();
         let mut rows: HashMap<QueueName, Queue> = Queue::read(&client, dialect, &names)
             .await?
             .into_iter()
@@ -202,11 +216,13 @@ impl Scout {
             .collect();
         let mut peek = Peek {
             sql: String::new(),
+            schema: dialect.schema().to_owned(),
             names: Vec::new(),
             numbers: Vec::new(),
             positions: Vec::new(),
             wanted,
             roster,
+            pauses: mark,
         };
         let mut tables: Vec<String> = Vec::new();
         for (position, watched) in self.watched.iter().enumerate() {
@@ -224,14 +240,16 @@ impl Scout {
             peek.names.push(watched.name.to_string());
             peek.numbers.push(i32::try_from(number).unwrap_or(i32::MAX));
             peek.positions.push(position);
+            let paused = paused.contains(watched.name.as_str());
             watched.served.send_if_modified(|served| {
-                let same = served
-                    .as_ref()
-                    .is_some_and(|known| *known.queue == queue && Arc::ptr_eq(&known.dialect, dialect));
+                let same = served.as_ref().is_some_and(|known| {
+                    *known.queue == queue && Arc::ptr_eq(&known.dialect, dialect) && known.paused == paused
+                });
                 if !same {
                     *served = Some(Served {
                         dialect: Arc::clone(dialect),
                         queue: Arc::new(queue),
+                        paused,
                     });
                 }
                 !same
@@ -244,7 +262,9 @@ impl Scout {
         // Queues are created, deleted and moved to other tables; to notice costs no statement of its own.
         let all = all.replace("$1", "$3");
         let roster = format!("SELECT -1, {ROSTER_HASH}, NULL::float8 FROM ({all}) r\n");
-        peek.sql = each.chain([roster]).collect::<Vec<_>>().join("UNION ALL\n");
+        let pauses = pauses.replace("$2", "$5").replace("$1", "$4");
+        let pauses = format!("SELECT -2, p.mark, NULL::float8 FROM ({pauses}) p\n");
+        peek.sql = each.chain([roster, pauses]).collect::<Vec<_>>().join("UNION ALL\n");
         Ok(peek)
     }
 
@@ -280,6 +300,8 @@ impl Scout {
                     (&peek.names, Type::TEXT_ARRAY),
                     (&peek.numbers, Type::INT4_ARRAY),
                     (&peek.wanted, Type::TEXT_ARRAY),
+                    (&peek.schema, Type::TEXT),
+                    (&self.home.name(), Type::TEXT),
                 ],
             )
             .await?;
@@ -287,12 +309,17 @@ impl Scout {
         let mut found = Found::default();
         for row in &rows {
             let (first, next): (Option<f64>, Option<f64>) = (row.try_get(1)?, row.try_get(2)?);
-            let Ok(place) = usize::try_from(row.try_get::<_, i32>(0)?) else {
-                found.changed = peek.roster != first.unwrap_or_default();
+            let place: i32 = row.try_get(0)?;
+            let Ok(place) = usize::try_from(place) else {
+                let known = if place == -1 { peek.roster } else { peek.pauses };
+                found.changed |= known != first.unwrap_or_default();
                 continue;
             };
             let position = peek.positions[place];
             let watched = &self.watched[position];
+            if watched.served.borrow().as_ref().is_some_and(|served| served.paused) {
+                continue;
+            }
             let polled = &mut polled[position];
             if first.is_some_and(|first| first <= 0.0) {
                 let rested = polled

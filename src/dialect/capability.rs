@@ -49,6 +49,10 @@ pub enum Capability {
     /// The index for priority order, i11, has taken the place of the one by time, i5 (40, pg-boss 12.30). Built some time
     /// after the migration, so the catalog says whether it is there.
     PriorityIndex,
+    /// A job that is resumed or retried starts no earlier than now (46, pg-boss 12.38).
+    StartNow,
+    /// A job that is retried is no longer complete (37, pg-boss 12.26).
+    RetryClears,
     /// The index over live states, i14 (46, pg-boss 12.38), once it is built.
     LiveIndex,
     /// `deletion_seconds = 0` keeps a finished job for ever (27, pg-boss 12.6); before, it goes with the next maintenance.
@@ -77,7 +81,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 32] = [
+    pub const ALL: [Capability; 34] = [
         Capability::V10,
         Capability::Exclusive,
         Capability::Groups,
@@ -99,6 +103,8 @@ impl Capability {
         Capability::BackoffFloor,
         Capability::JobNow,
         Capability::PriorityIndex,
+        Capability::StartNow,
+        Capability::RetryClears,
         Capability::LiveIndex,
         Capability::KeepForever,
         Capability::ReadyCount,
@@ -136,6 +142,8 @@ impl Capability {
             Capability::BackoffFloor => "backoff_floor",
             Capability::JobNow => "job_now",
             Capability::PriorityIndex => "priority_index",
+            Capability::StartNow => "start_now",
+            Capability::RetryClears => "retry_clears",
             Capability::LiveIndex => "live_index",
             Capability::KeepForever => "keep_forever",
             Capability::ReadyCount => "ready_count",
@@ -170,7 +178,8 @@ impl Capability {
             Capability::SourceOutput => "12.35",
             Capability::TraceContext => "12.36",
             Capability::UpsertByKey => "12.37",
-            Capability::LiveIndex | Capability::RetainedCount => "12.38",
+            Capability::RetryClears => "12.26",
+            Capability::StartNow | Capability::LiveIndex | Capability::RetainedCount => "12.38",
             Capability::KeepForever => "12.6",
             Capability::ReadyCount => "12.21",
             Capability::FlowResolver => "12.22",
@@ -206,6 +215,8 @@ impl Capability {
             Capability::BackoffAdds => matches!(version, 25 | 26),
             Capability::JobNow => catalog.has_function("job_now"),
             Capability::PriorityIndex => version >= 40 && built(catalog, "job_common_i11"),
+            Capability::StartNow => version >= 46,
+            Capability::RetryClears => version >= 37,
             Capability::LiveIndex => version >= 46 && built(catalog, "job_common_i14"),
             Capability::KeepForever => version >= 27,
             Capability::ReadyCount => catalog.has_column("queue", "ready_count"),

@@ -39,4 +39,5 @@ macro_rules! on_releases {
         }
     };
 }
+
 pub(crate) use on_releases;

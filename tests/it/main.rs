@@ -3,6 +3,7 @@
 mod acceptance;
 mod architecture;
 mod cli;
+mod client;
 mod cluster;
 mod differential;
 mod doctor;

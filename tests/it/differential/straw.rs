@@ -140,7 +140,14 @@ impl Straw {
         for name in queues {
             let queue = Arc::new(self.queue(name).await);
             let dialect = Arc::clone(&self.dialect);
-            served.push(watch::channel(Some(Served { dialect, queue })).1);
+            served.push(
+                watch::channel(Some(Served {
+                    dialect,
+                    queue,
+                    paused: false,
+                }))
+                .1,
+            );
         }
         let rescuer = Rescuer {
             database: self.database.clone(),
