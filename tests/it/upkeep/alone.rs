@@ -127,3 +127,31 @@ async fn days_go_by_without_node() {
     we_supervise(&straw, &config).await;
     assert_eq!(schema.value(warnings).await, json!(5), "the oldest warning is gone");
 }
+
+/// Rows of instances: one that is alive, one that stopped today, one that has been silent for eight days, and more dead ones
+/// than anybody wants to see.
+#[tokio::test(flavor = "multi_thread")]
+async fn departed_instances_are_forgotten() {
+    let (schema, straw) = installed().await;
+    let required = "id, name, host, pid, version, node_version, heartbeat_seconds, supervise, schedule, migrate, persist_queue_stats, persist_warnings";
+    schema
+        .execute(&format!(
+            "insert into {{schema}}.instance ({required}, started_on, heartbeat_on, stopped_on)
+             select gen_random_uuid(), i.name, 'here', 1, '12.38.0', '20', 60, true, true, true, false, false, i.started, i.beat, i.stopped
+             from (values ('alive', now() - interval '9 days', now(), null),
+                 ('stopped', now() - interval '1 hour', now(), now()),
+                 ('silent', now() - interval '9 days', now() - interval '8 days', null)) i(name, started, beat, stopped)
+             union all
+             select gen_random_uuid(), 'crashed', 'here', 1, '12.38.0', '20', 60, true, true, true, false, false,
+               now() - n * interval '1 second' - interval '2 days', now() - interval '1 day', null::timestamptz
+             from generate_series(1, 1005) n"
+        ))
+        .await;
+    we_supervise(&straw, &UpkeepConfig::default()).await;
+    let left =
+        "select json_object_agg(name, count) from (select name, count(*) from {schema}.instance group by name) i";
+    assert_eq!(
+        schema.value(left).await,
+        json!({"alive": 1, "stopped": 1, "crashed": 999})
+    );
+}
