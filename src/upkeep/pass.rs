@@ -207,7 +207,10 @@ impl<'a> Pass<'a> {
                 history::snapshot(client, dialect, &names).await?;
                 true_up(client, dialect, table, &counted).await
             };
-            self.held += self.step("keep the counts", kept).await?;
+            match self.step("keep the counts", kept).await {
+                Ok(held) => self.held += held,
+                Err(error) => self.noted(Err(error))?,
+            }
         }
         for queue in counted {
             let threshold = if queue.threshold > 0 { queue.threshold } else { BACKLOG };
