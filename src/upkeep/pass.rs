@@ -13,9 +13,9 @@ use super::vacuum::Evidence;
 use super::warning::{self, Warning};
 use super::{archive, history, lock, retention};
 use crate::config::UpkeepConfig;
-use crate::dialect::{Capability, Dialect};
+use crate::dialect::{Capability, Dialect, Template};
 use crate::observe::Pulse;
-use crate::postgres::{Class, Client, Database, Error};
+use crate::postgres::{Class, Client, Database, Error, Executor};
 use crate::queue::{Queue, QueueName};
 
 /// As many queues as one statement is of, as pg-boss has it: what counts them holds the horizon of vacuum for that long.
@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(75);
 const SLOW: Duration = Duration::from_secs(30);
 /// Where a queue does not say what it calls a backlog.
 const BACKLOG: i32 = 10_000;
+
+const DEPARTED: Template = Template(include_str!("departed.sql"));
 
 /// What a pass has done.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -144,6 +146,12 @@ impl<'a> Pass<'a> {
         self.rest_from_counting().await?;
         let looked = self.look_at_vacuum().await;
         self.noted(looked)?;
+        if dialect.catalog().has_table("instance") {
+            let departed = DEPARTED.render(dialect, "job");
+            let forgetting = async |client: &mut Client| client.query(&departed, &[]).await;
+            let forgotten = self.step("delete departed instances", forgetting).await;
+            self.noted(forgotten.map(drop))?;
+        }
         if config.persist_warnings {
             let days = config.warning_retention_days;
             let forgotten = self.step("delete old warnings", async |client| {
@@ -199,7 +207,10 @@ impl<'a> Pass<'a> {
                 history::snapshot(client, dialect, &names).await?;
                 true_up(client, dialect, table, &counted).await
             };
-            self.held += self.step("keep the counts", kept).await?;
+            match self.step("keep the counts", kept).await {
+                Ok(held) => self.held += held,
+                Err(error) => self.noted(Err(error))?,
+            }
         }
         for queue in counted {
             let threshold = if queue.threshold > 0 { queue.threshold } else { BACKLOG };

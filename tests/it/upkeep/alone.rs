@@ -3,6 +3,7 @@
 use serde_json::json;
 use strawboss::config::UpkeepConfig;
 use strawboss::postgres::{Database, Settings};
+use strawboss::upkeep::supervise;
 
 use super::{keeping, we_supervise};
 use crate::differential::Straw;
@@ -126,4 +127,77 @@ async fn days_go_by_without_node() {
     days_pass(&schema, 1).await;
     we_supervise(&straw, &config).await;
     assert_eq!(schema.value(warnings).await, json!(5), "the oldest warning is gone");
+}
+
+/// A role that may do everything with rows and owns nothing: the history has no day to be kept in, and all else is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_owns_nothing_does_all_but_the_history() {
+    let (schema, straw) = installed().await;
+    schema.queue("q", json!({"warningQueueSize": 1})).await;
+    schema.jobs("q", 2).await;
+    schema
+        .execute(
+            "insert into {schema}.job (name, policy, state, started_on, retry_limit) values ('q', 'standard', 'active', '2026-01-01', 0);
+             create role {schema}_guest;
+             grant usage on schema {schema} to {schema}_guest;
+             grant select, insert, update, delete on all tables in schema {schema} to {schema}_guest;
+             do $$ declare p record; begin
+               for p in select relname from pg_class where relnamespace = '{schema}'::regnamespace and relname ~ '^queue_stats_[0-9]{8}$'
+                 and relkind = 'r' loop execute format('drop table {schema}.%I', p.relname); end loop;
+             end $$",
+        )
+        .await;
+    let settings = Settings::parse(&schema.url).expect("a URL").with_pool_size(1);
+    let database = Database::new(&settings).expect("a pool");
+    database.detect().await.expect("the server answers");
+    let client = database.client().await.expect("a connection");
+    client
+        .batch(&schema.sql("set role {schema}_guest"))
+        .await
+        .expect("it is ours to take");
+    drop(client);
+    let error = supervise(&database, &straw.dialect, &keeping(), None)
+        .await
+        .expect_err("it owns nothing");
+    drop(database);
+    assert!(error.to_string().contains("permission denied"), "{error}");
+    let row = schema
+        .row("select queued_count, active_count from {schema}.queue")
+        .await;
+    assert_eq!(row, json!({"queued_count": 2, "active_count": 1}));
+    let failed = "select count(*) as count from {schema}.job where state = 'failed'";
+    assert_eq!(schema.value(failed).await, json!(1));
+    let warned = "select count(*) as count from {schema}.warning where type = 'queue_backlog'";
+    assert_eq!(schema.value(warned).await, json!(1));
+    schema
+        .execute("drop owned by {schema}_guest; drop role {schema}_guest")
+        .await;
+}
+
+/// Rows of instances: one that is alive, one that stopped today, one that has been silent for eight days, and more dead ones
+/// than anybody wants to see.
+#[tokio::test(flavor = "multi_thread")]
+async fn departed_instances_are_forgotten() {
+    let (schema, straw) = installed().await;
+    let required = "id, name, host, pid, version, node_version, heartbeat_seconds, supervise, schedule, migrate, persist_queue_stats, persist_warnings";
+    schema
+        .execute(&format!(
+            "insert into {{schema}}.instance ({required}, started_on, heartbeat_on, stopped_on)
+             select gen_random_uuid(), i.name, 'here', 1, '12.38.0', '20', 60, true, true, true, false, false, i.started, i.beat, i.stopped
+             from (values ('alive', now() - interval '9 days', now(), null),
+                 ('stopped', now() - interval '1 hour', now(), now()),
+                 ('silent', now() - interval '9 days', now() - interval '8 days', null)) i(name, started, beat, stopped)
+             union all
+             select gen_random_uuid(), 'crashed', 'here', 1, '12.38.0', '20', 60, true, true, true, false, false,
+               now() - n * interval '1 second' - interval '2 days', now() - interval '1 day', null::timestamptz
+             from generate_series(1, 1005) n"
+        ))
+        .await;
+    we_supervise(&straw, &UpkeepConfig::default()).await;
+    let left =
+        "select json_object_agg(name, count) from (select name, count(*) from {schema}.instance group by name) i";
+    assert_eq!(
+        schema.value(left).await,
+        json!({"alive": 1, "stopped": 1, "crashed": 999})
+    );
 }
