@@ -6,6 +6,7 @@ mod flow;
 mod install;
 pub mod iso;
 mod job;
+mod matching;
 mod queue;
 mod queue_record;
 mod readiness;
@@ -16,6 +17,7 @@ pub use doctor::{Diagnosis, Examination, Urgency};
 pub use flow::{JobRef, Page, dependencies, dependents};
 pub use install::{BamStatus, bam_status, is_installed, schema_version};
 pub use job::{JobFilter, JobRow, jobs, one_job};
+pub use matching::{count_jobs, job_ids};
 pub use queue::{Counts, QueueRow, queues};
 pub use queue_record::{QueueRecord, blocked_keys, queue_records};
 pub use readiness::{Readiness, check_database, check_handlers};
@@ -36,7 +38,7 @@ pub const STATEMENTS: [(&str, Template); 6] = [
 ];
 
 /// Those that only newer schemas have a table for, with their flags and that table.
-pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 7] = [
+pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 9] = [
     ("read the history of a queue", stats::HISTORY, &[], "queue_stats"),
     (
         "read the history of a queue by width",
@@ -58,5 +60,7 @@ pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 7] = [
     ),
     ("list parents", flow::RELATIVES, &["parents"], "job_dependency"),
     ("list children", flow::RELATIVES, &["children"], "job_dependency"),
+    ("count jobs that match", matching::MATCHING, &["count"], "job"),
+    ("find jobs that match", matching::MATCHING, &["ids"], "job"),
     ("count asynchronous migrations", install::BAM_STATUS, &[], "bam"),
 ];

@@ -1,4 +1,6 @@
-//! `strawboss queues list|show|create`
+//! `strawboss queues list|show|create|update|delete|purge|pause|resume`
+
+mod change;
 
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use crate::enqueue::{Creation, QueueOptions, create_queue};
 use crate::inspect::{Counts, QueueRow, queues};
 use crate::queue::{Policy, QueueName};
 
-/// List the queues, show one, or create one.
+/// List the queues, show, create, change, delete, purge or pause one.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Queues {
@@ -26,6 +28,11 @@ enum Command {
     List(List),
     Show(Show),
     Create(Box<Create>),
+    Update(Box<change::Update>),
+    Delete(change::Delete),
+    Purge(change::Purge),
+    Pause(change::Pause),
+    Resume(change::Resume),
 }
 
 /// List the queues with how many jobs are in which state.
@@ -149,6 +156,11 @@ impl Queues {
             Some(Command::List(list)) => list.run(page).await,
             Some(Command::Show(show)) => show.run(page).await,
             Some(Command::Create(create)) => create.run(page).await,
+            Some(Command::Update(update)) => update.run(page).await,
+            Some(Command::Delete(delete)) => delete.run(page).await,
+            Some(Command::Purge(purge)) => purge.run(page).await,
+            Some(Command::Pause(pause)) => pause.run(page).await,
+            Some(Command::Resume(resume)) => resume.run(page).await,
         }
     }
 }
