@@ -5,6 +5,7 @@ mod claim;
 mod count;
 mod flow;
 mod history;
+mod indexes;
 mod lock;
 mod pass;
 mod rescue;
@@ -16,6 +17,7 @@ mod warning;
 
 pub use archive::states;
 pub use flow::{FlowResolver, Released, resolve_flow};
+pub use indexes::{IndexKeeper, build, rebuild};
 pub use pass::{Supervised, supervise};
 pub use rescue::Rescuer;
 pub use supervisor::Supervisor;

@@ -16,17 +16,17 @@ const LONGEST: (Duration, u32) = (Duration::from_secs(86_400), 365);
 #[serde(deny_unknown_fields)]
 pub(super) struct Upkeep {
     /// How often a supervisor walks the queues.
-    #[schemars(extend("default" = "60s"))]
+    #[schemars(extend("default" = "1m"))]
     supervise_interval: Option<Period>,
     /// How old the last look at a queue has to be for its jobs to be counted and the expired ones to be failed. Schema 24
     /// knows one such time for all queues, which has to be twice as old.
-    #[schemars(extend("default" = "60s"))]
+    #[schemars(extend("default" = "1m"))]
     monitor_interval: Option<Period>,
     /// How often jobs past their retention are deleted from a queue.
     #[schemars(extend("default" = "1d"))]
     maintenance_interval: Option<Period>,
     /// How long a queue's row may be taken for current by whoever does not watch it; a worker watches those it serves.
-    #[schemars(extend("default" = "60s"))]
+    #[schemars(extend("default" = "1m"))]
     queue_cache_interval: Option<Period>,
     /// How often the children of finished parents are released (schema 33 and later).
     #[schemars(extend("default" = "1s"))]

@@ -85,7 +85,7 @@ impl Examination<'_> {
             found.extend(jobs::look(&client, &dialect, &queues).await?);
             found.extend(schedules::look(&client, &dialect).await?);
             if queues.iter().any(|queue| queue.notify) {
-                found.extend(database::listening(self.database, &client, self.schema).await?);
+                found.extend(Box::pin(database::listening(self.database, &client, self.schema)).await?);
             }
         }
         found.extend(database::bloat(&client, self.schema).await?);

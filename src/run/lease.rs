@@ -146,6 +146,15 @@ impl Leases {
         self.lock().ended
     }
 
+    /// Whether its lease was renewed since the claim, by which its row has moved.
+    pub fn moved(&self, job: &Job) -> bool {
+        let key = (job.queue.clone(), job.attempt.id);
+        self.lock()
+            .entries
+            .get(&key)
+            .is_some_and(|held| held.renewed > held.since)
+    }
+
     /// How many jobs are held.
     pub fn len(&self) -> usize {
         self.lock().entries.len()

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
 use crate::dialect::{Dialect, Template};
-use crate::postgres::{Error, Executor};
+use crate::postgres::{Error, Executor, Param};
 
 pub(super) const CLAIM: Template = Template(include_str!("claim.sql"));
 pub(super) const GIVE_BACK: Template = Template(include_str!("give_back.sql"));
@@ -48,10 +48,7 @@ impl Duty {
         interval: Duration,
     ) -> Result<Claimed, Error> {
         let sql = CLAIM.render_with(dialect, "job", self.flags());
-        let params = [
-            (&queues as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT_ARRAY),
-            (&interval.as_secs_f64(), Type::FLOAT8),
-        ];
+        let params: [Param; 2] = [(&queues, Type::TEXT_ARRAY), (&interval.as_secs_f64(), Type::FLOAT8)];
         let mut claimed = Claimed {
             queues: Vec::new(),
             counting: true,

@@ -88,6 +88,11 @@ pub struct FlowResolver {
 impl FlowResolver {
     /// Works until told to stop.
     pub async fn run(mut self, pulse: Pulse, stop: CancellationToken) {
+        // Half an interval off the beat of the others, who would need a second connection if all asked at once.
+        tokio::select! {
+            () = tokio::time::sleep(self.interval.min(BEAT) / 2) => {}
+            () = stop.cancelled() => return,
+        }
         let mut pace = self.interval;
         let mut looked = Instant::now();
         let mut ended = self.leases.ended();

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 
 use super::lock;
 use crate::dialect::{Dialect, Template, quoted};
-use crate::postgres::{Client, Error, Executor};
+use crate::postgres::{Client, Error, Executor, Param};
 
 const DAYS: Template = Template(include_str!("days.sql"));
 const OLD_DAYS: Template = Template(include_str!("old_days.sql"));
@@ -70,6 +70,7 @@ pub(super) async fn forget(client: &mut Client, dialect: &Dialect, days: u32) ->
         tracing::info!(partition = name, "dropped a day of the history of counts");
     }
     let sql = OLD_COUNTS.render(dialect, "job");
-    while client.query(&sql, &[(&days, Type::INT4)]).await?.len() >= FULL {}
+    let params: [Param; 2] = [(&schema, Type::TEXT), (&days, Type::INT4)];
+    while client.query(&sql, &params).await?.len() >= FULL {}
     Ok(())
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::lock;
 use crate::dialect::{Capability, Dialect, Template};
-use crate::postgres::{Client, Error, Executor};
+use crate::postgres::{Client, Error, Executor, Param};
 
 pub(super) const RETAIN: Template = Template(include_str!("retain.sql"));
 const RETAINED: Template = Template(include_str!("retained.sql"));
@@ -50,8 +50,8 @@ pub(super) async fn walk(
         if walk.whole {
             let sql = RETAINED.render(dialect, table);
             let retained = int(walk.retained);
-            let params = [
-                (&queue as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),
+            let params: [Param; 3] = [
+                (&queue, Type::TEXT),
                 (&retained, Type::INT4),
                 (&until, Type::TIMESTAMPTZ),
             ];
@@ -59,11 +59,7 @@ pub(super) async fn walk(
         } else if walk.deleted > 0 {
             let sql = LESS_RETAINED.render(dialect, table);
             let (counted, deleted) = (int(walk.counted), int(walk.deleted));
-            let params = [
-                (&queue as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),
-                (&counted, Type::INT4),
-                (&deleted, Type::INT4),
-            ];
+            let params: [Param; 3] = [(&queue, Type::TEXT), (&counted, Type::INT4), (&deleted, Type::INT4)];
             let taken_off = client.query(&sql, &params).await;
             // What cut the walk short is the error to be told; the next whole walk sets the counts right.
             if walked.is_ok() {
@@ -91,11 +87,7 @@ async fn steps(
     while !stop.is_cancelled() {
         beat();
         let work = lock::waited(client, dialect, &[&lock]).await?;
-        let params = [
-            (&queue as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),
-            (&after, Type::UUID),
-            (&until, Type::TIMESTAMPTZ),
-        ];
+        let params: [Param; 3] = [(&queue, Type::TEXT), (&after, Type::UUID), (&until, Type::TIMESTAMPTZ)];
         let rows = work.query(&sql, &params).await?;
         let (mut next, mut counts) = (None, (0, 0, 0));
         if let Some(row) = rows.first() {

@@ -126,8 +126,8 @@ fn no_autovacuum(table: &Table) -> Warning {
     Warning {
         kind: "autovacuum_disabled",
         message: format!(
-            "autovacuum is off for the table {:?}, which has {} dead rows and gets more; turn it on (ALTER TABLE … RESET \
-             (autovacuum_enabled)) or vacuum it often enough",
+            "autovacuum is off for the table {:?}, which has {} dead rows and gets more; reset its setting \
+             autovacuum_enabled, or vacuum it often enough",
             table.name, table.now.dead
         ),
         data: facts(table),

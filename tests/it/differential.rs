@@ -15,8 +15,9 @@ mod statements;
 mod straw;
 mod sweep;
 
-pub use pair::{Pair, differences, id, job};
-use straw::Straw;
+pub use fail::running;
+pub use pair::{Pair, alike, differences, id, job};
+pub use straw::Straw;
 
 /// Makes of each function a test per release of pg-boss: of every one, or of those named.
 macro_rules! on_releases {
