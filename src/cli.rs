@@ -12,6 +12,7 @@ pub mod options;
 mod page;
 pub mod queues;
 pub mod run;
+pub mod schedules;
 pub mod schema;
 pub mod send;
 
@@ -55,6 +56,7 @@ enum Command {
     Send(Box<send::Send>),
     Queues(queues::Queues),
     Jobs(jobs::Jobs),
+    Schedules(schedules::Schedules),
     Schema(schema::Schema),
     Bench(bench::Bench),
     Config(config::Config),
@@ -91,6 +93,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Send(send) => send.run(&mut page).await,
         Command::Queues(queues) => queues.run(&mut page).await,
         Command::Jobs(jobs) => jobs.run(&mut page).await,
+        Command::Schedules(schedules) => schedules.run(&mut page).await,
         Command::Schema(schema) => schema.run(&mut page).await,
         Command::Bench(bench) => bench.run(&mut page).await,
         Command::Config(config) => config.run(&mut page),

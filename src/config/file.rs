@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::later;
+use super::schedule;
 use super::secret::{Secret, Secrets};
 use super::{LogFormat, Period};
 use crate::postgres::Pooler;
@@ -36,7 +37,7 @@ pub(super) struct File {
     pub(super) upkeep: later::Upkeep,
     /// The pace of schedules; read where `worker.schedule` is on.
     #[serde(default)]
-    pub(super) cron: later::Cron,
+    pub(super) cron: schedule::Cron,
     /// Logs and traces.
     #[serde(default)]
     pub(super) telemetry: Telemetry,
@@ -46,9 +47,9 @@ pub(super) struct File {
     /// The event outbox. Not in this release.
     #[serde(default)]
     pub(super) events: later::Events,
-    /// Schedules to upsert at start. Not in this release.
+    /// Schedules that are set at start.
     #[serde(default)]
-    pub(super) schedules: Vec<later::Schedule>,
+    pub(super) schedules: Vec<schedule::Schedule>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -87,8 +88,8 @@ pub(super) struct Worker {
     /// to Node in this release.
     #[schemars(extend("default" = true))]
     pub(super) supervise: Option<bool>,
-    /// Fire cron and rrule schedules. Not in this release: leave it out or `false`, and Node fires them.
-    #[schemars(extend("default" = false))]
+    /// Fire cron and rrule schedules, beside whoever else does.
+    #[schemars(extend("default" = true))]
     pub(super) schedule: Option<bool>,
     /// Be woken by LISTEN/NOTIFY on queues that notify.
     #[schemars(extend("default" = true))]
