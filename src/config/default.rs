@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{CronConfig, DatabaseConfig, HttpConfig, Pooler, QueueConfig, WorkerConfig};
+use super::{CronConfig, DatabaseConfig, HttpConfig, Pooler, QueueConfig, UpkeepConfig, WorkerConfig};
 
 pub(super) const SCHEMA: &str = "pgboss";
 pub(super) const OWN_SCHEMA: &str = "strawboss";
@@ -52,6 +52,7 @@ impl Default for WorkerConfig {
             concurrency: CONCURRENCY,
             shutdown_grace: SHUTDOWN_GRACE,
             supervise: true,
+            maintain_schema: false,
             schedule: true,
             listen: true,
             heartbeat: HEARTBEAT,
@@ -67,6 +68,22 @@ impl Default for CronConfig {
             clock_interval: CLOCK_INTERVAL,
             ledger_retention: Duration::from_secs(30 * 24 * 3600),
             zoneinfo: None,
+        }
+    }
+}
+
+impl Default for UpkeepConfig {
+    fn default() -> Self {
+        Self {
+            supervise_interval: Duration::from_secs(60),
+            monitor_interval: Duration::from_secs(60),
+            maintenance_interval: Duration::from_secs(24 * 60 * 60),
+            queue_cache_interval: Duration::from_secs(60),
+            flow_interval: Duration::from_secs(1),
+            persist_warnings: false,
+            warning_retention_days: 30,
+            persist_queue_stats: false,
+            queue_stat_retention_days: 7,
         }
     }
 }

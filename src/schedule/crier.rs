@@ -24,13 +24,12 @@ use crate::observe::{Metrics, Pulse};
 use crate::postgres::{Class, Client, Database, Error, Executor, Moment, Transaction, channel};
 use crate::queue::QueueName;
 use crate::schema::spelling;
+use crate::upkeep::Warning;
 
 pub(super) const CLAIM: Template = Template(include_str!("claim.sql"));
 pub(super) const DUE: Template = Template(include_str!("due.sql"));
 pub(super) const FILE: Template = Template(include_str!("file.sql"));
 pub(super) const KINDS: Template = Template(include_str!("kinds.sql"));
-const WARN: &str = "INSERT INTO {schema}.warning (type, message, data, created_on) VALUES ($1::text, $2::text, $3::text::jsonb, {now})";
-const KEEP_WARNING: Template = Template(WARN);
 
 /// How long a pass may take before its connection is given up.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -111,7 +110,7 @@ impl Crier {
                     founded = self.found(&dialect, &mut said).await;
                 }
                 declared = self.declare(&dialect, declared.split_off(0), &mut said).await;
-                self.compare(&mut compared);
+                self.compare(&dialect, &mut compared).await;
                 let due = forgot.is_none_or(|at: Instant| at.elapsed() > FORGET);
                 let passed = self.database.within(PATIENCE, self.pass(&dialect, &mut memory)).await;
                 let passed = self.judge(passed, &mut said);
@@ -210,18 +209,26 @@ impl Crier {
     }
 
     /// Says so if the clocks are far apart, now and then. Nothing depends on it: every decision is made by the database's.
-    fn compare(&self, compared: &mut Option<Instant>) {
+    async fn compare(&self, dialect: &Dialect, compared: &mut Option<Instant>) {
         if compared.is_some_and(|at| at.elapsed() < self.config.clock_interval) {
             return;
         }
         *compared = Some(Instant::now());
         let skew = self.metrics.clock_skew.get();
         if skew.abs() >= SKEW {
-            tracing::warn!(
-                kind = "clock_skew",
-                seconds = skew,
-                "this machine's clock and the database's are far apart; schedules follow the database's"
-            );
+            let warning = Warning {
+                kind: "clock_skew",
+                message: "this machine's clock and the database's are far apart; schedules follow the database's"
+                    .to_owned(),
+                data: serde_json::json!({
+                    "seconds": skew.abs(), "direction": if skew > 0.0 { "slower" } else { "faster" },
+                }),
+            };
+            match self.database.client().await {
+                Ok(client) => self.warn(&client, dialect, &warning).await,
+                // It will be compared again.
+                Err(_) => *compared = None,
+            }
         }
     }
 
@@ -242,6 +249,12 @@ impl Crier {
                 }
                 None
             }
+        }
+    }
+
+    async fn warn(&self, client: &Client, dialect: &Dialect, warning: &Warning) {
+        if let Err(error) = warning.say(client, dialect, self.keep_warnings).await {
+            tracing::warn!(%error, "a warning could not be kept");
         }
     }
 
@@ -323,22 +336,14 @@ impl Crier {
                 "schedule for queue {:?} (key {:?}) could not be evaluated and was skipped: {}",
                 broken.name, broken.key, broken.reason
             );
-            tracing::warn!(kind = "invalid_schedule", queue = broken.name, "{message}");
-            if self.keep_warnings && dialect.catalog().has_table("warning") {
-                let facts = serde_json::json!({
+            let warning = Warning {
+                kind: "invalid_schedule",
+                message,
+                data: serde_json::json!({
                     "queue": broken.name, "key": broken.key, "cron": broken.cron, "timezone": broken.timezone,
-                });
-                let (kind, facts) = ("invalid_schedule", facts.to_string());
-                let sql = KEEP_WARNING.render(dialect, "job");
-                let params = [
-                    (&kind as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),
-                    (&message, Type::TEXT),
-                    (&facts, Type::TEXT),
-                ];
-                if let Err(error) = client.query(&sql, &params).await {
-                    tracing::warn!(%error, "a warning could not be kept");
-                }
-            }
+                }),
+            };
+            self.warn(client, dialect, &warning).await;
         }
         memory.broken = owed.broken.iter().cloned().collect();
         let mut skipped = BTreeMap::<(&str, &str), u64>::new();
