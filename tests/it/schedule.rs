@@ -4,6 +4,7 @@ mod cli;
 mod firing;
 mod mixed;
 mod rows;
+mod rule;
 mod vectors;
 
 use std::sync::Arc;
