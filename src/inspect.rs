@@ -5,6 +5,7 @@ pub mod doctor;
 mod job;
 mod queue;
 mod readiness;
+mod schedules;
 
 pub use doctor::{Diagnosis, Examination, Urgency};
 pub use job::{JobFilter, JobRow, jobs, one_job};

@@ -1,6 +1,6 @@
 //! Makes the passes: claims the interval, finds what is due, files it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -95,7 +95,7 @@ impl Crier {
         let mut memory = Memory::new(self.zones.clone());
         let mut watch = self.watch.clone();
         let mut declared: Vec<_> = self.declared.iter().collect();
-        let mut founded = false;
+        let mut founded: Option<Arc<Dialect>> = None;
         let mut said = HashSet::new();
         let (mut compared, mut forgot) = (None, None);
         loop {
@@ -106,8 +106,9 @@ impl Crier {
                 () = stop.cancelled() => return,
             };
             let work = async {
-                if !founded {
-                    founded = self.found(&dialect, &mut said).await;
+                // Another dialect may be another schema of the same name.
+                if !founded.as_ref().is_some_and(|founded| Arc::ptr_eq(founded, &dialect)) {
+                    founded = self.found(&dialect, &mut said).await.then(|| Arc::clone(&dialect));
                 }
                 declared = self.declare(&dialect, declared.split_off(0), &mut said).await;
                 self.compare(&dialect, &mut compared).await;
@@ -125,7 +126,7 @@ impl Crier {
                 () = stop.cancelled() => return,
             };
             let pause = match passed.map(|pass| pass.claimed) {
-                _ if !founded => RETRY,
+                _ if founded.is_none() => RETRY,
                 None => RETRY,
                 Some(Ok(())) => self.config.monitor_interval,
                 // When the other's interval is over, and a beat later.
@@ -275,6 +276,10 @@ impl Crier {
     /// Whatever the database says.
     pub async fn pass(&self, dialect: &Dialect, memory: &mut Memory) -> Result<Pass, Error> {
         let mut client = self.database.client().await?;
+        // Our own schema may be another role's: what cannot be read there must not cost the pass.
+        let catch_ups = ledger::catch_ups(&self.home, &client, dialect.schema())
+            .await
+            .unwrap_or_default();
         let transaction = client.transaction().await?;
         let interval = self.config.monitor_interval.as_secs_f64();
         let rows = Executor::query(
@@ -299,11 +304,6 @@ impl Crier {
         }
         let last = claim.try_get::<_, Option<Moment>>("cron_on")?.map(instant);
         let rows = due(&transaction, dialect).await?;
-        let catch_ups = if rows.is_empty() {
-            HashMap::new()
-        } else {
-            ledger::catch_ups(&self.home, &transaction, dialect.schema()).await?
-        };
         let owed = pass::owed(
             &rows,
             now,

@@ -1,6 +1,7 @@
 //! The rows that `schedule` leaves, and those that a pass and its forwarding leave, beside Node's own.
 
 use serde_json::{Map, Value, json};
+use strawboss::dialect::Dialect;
 use strawboss::schedule::{self, Error, Missed, Wanted, Zones};
 
 use super::Straw;
@@ -188,6 +189,25 @@ async fn what_is_filed_and_what_is_forwarded_is_what_node_leaves() {
         if release.schema_version() >= 41 {
             let named = "select count(*) from {schema}.schedule s join {schema}.job j on j.id = s.last_job_id and j.name = s.name";
             assert_eq!(ours.value(named).await, json!(expected));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_can_be_prepared_on_every_schema() {
+    needs_node!();
+    for release in Release::ALL {
+        let schema = Schema::new(release).await;
+        let client = schema.connect().await;
+        let dialect = Dialect::read(&client, &schema.name).await.expect("it is there");
+        for (purpose, template) in schedule::STATEMENTS {
+            if purpose == "note last jobs" && release.schema_version() < 41 {
+                continue;
+            }
+            client
+                .prepare(&template.render(&dialect, "job"))
+                .await
+                .unwrap_or_else(|error| panic!("pg-boss {release}, {purpose}: {error:?}"));
         }
     }
 }
