@@ -77,6 +77,8 @@ pub struct Pass {
 pub struct Memory {
     reader: Reader,
     broken: HashSet<Broken>,
+    /// The queues whose series are there.
+    counted: HashSet<String>,
 }
 
 impl Memory {
@@ -85,6 +87,7 @@ impl Memory {
         Memory {
             reader: Reader::new(zones),
             broken: HashSet::new(),
+            counted: HashSet::new(),
         }
     }
 }
@@ -304,6 +307,17 @@ impl Crier {
         }
         let last = claim.try_get::<_, Option<Moment>>("cron_on")?.map(instant);
         let rows = due(&transaction, dialect).await?;
+        for row in &rows {
+            if !memory.counted.contains(&row.name) {
+                // At 0, so that rates are right from the first occurrence on.
+                for fate in Fate::ALL {
+                    self.metrics
+                        .schedule_fires
+                        .with_label_values(&[&row.name, fate.as_str()]);
+                }
+                memory.counted.insert(row.name.clone());
+            }
+        }
         let owed = pass::owed(
             &rows,
             now,

@@ -88,7 +88,7 @@ const PASSES: &str = r"
 ";
 
 enum Instance {
-    Node(Boss),
+    Node(Box<Boss>),
     Straw(Box<Straw>),
 }
 
@@ -143,7 +143,7 @@ async fn compare(release: Release, nodes: usize, stretches: &[(Timestamp, Timest
         boss.eval(TAKE_HOLD, json!([release.npm(), file]))
             .await
             .expect("it is held");
-        instances.push(Instance::Node(boss));
+        instances.push(Instance::Node(Box::new(boss)));
     }
     for _ in 0..2 {
         instances.push(Instance::Straw(Box::new(Straw::on(&schema, &url).await)));
@@ -186,8 +186,8 @@ async fn compare(release: Release, nodes: usize, stretches: &[(Timestamp, Timest
         });
         let mut slots: Vec<_> = slots.collect();
         slots.dedup();
-        // In the night of that change there is nothing else.
-        assert!(!slots.is_empty() || queue == "skipped", "{queue} has something to do");
+        // In single nights not each of them has something to do.
+        assert!(!slots.is_empty() || stretches.len() > 1, "{queue} has something to do");
         expected.insert(queue, slots);
     }
     let clock = schema.connect().await;

@@ -129,14 +129,14 @@ async fn the_rows_are_those_of_node() {
 }
 
 /// Everything of a job but what is random or the hour of the day; slots are told by whether they are the current minute's.
-const JOBS: &str = "select to_jsonb(j) - 'id' - 'created_on' - 'started_on' - 'completed_on' - 'heartbeat_on' - 'data' - 'output' \
+const JOBS: &str = "select job from (select to_jsonb(j) - 'id' - 'created_on' - 'started_on' - 'completed_on' - 'heartbeat_on' - 'data' - 'output' \
     || jsonb_build_object( \
         'data', j.data #- '{slot}' #- '{strawboss}', \
         'start_after', round(extract(epoch from j.start_after - j.created_on)), \
         'keep_until', j.keep_until - j.start_after, \
         'singleton_on', j.singleton_on <= j.created_on at time zone 'UTC' \
             and j.singleton_on > j.created_on at time zone 'UTC' - interval '3 minutes') as job \
-    from {schema}.job j order by j.name, j.singleton_key, j.priority, j.data";
+    from {schema}.job j) rows order by job::text";
 
 #[tokio::test]
 async fn what_is_filed_and_what_is_forwarded_is_what_node_leaves() {
