@@ -48,6 +48,9 @@ pub enum Capability {
     ScheduleKeyName,
     /// `schedule.kind` and `schedule.last_job_id`: rules, and a policy for what was missed (41, pg-boss 12.31).
     ScheduleKind,
+    /// What is filed of a cron schedule is told apart by the minute it was due in (42, pg-boss 12.33), and not by the one
+    /// it was filed in.
+    ScheduleSlot,
     /// `job_now()` (42, pg-boss 12.33).
     JobNow,
     /// The index for priority order, i11, has taken the place of the one by time, i5 (40, pg-boss 12.30). Built some time
@@ -81,7 +84,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 34] = [
+    pub const ALL: [Capability; 35] = [
         Capability::V10,
         Capability::Exclusive,
         Capability::Groups,
@@ -103,6 +106,7 @@ impl Capability {
         Capability::BackoffFloor,
         Capability::ScheduleKeyName,
         Capability::ScheduleKind,
+        Capability::ScheduleSlot,
         Capability::JobNow,
         Capability::PriorityIndex,
         Capability::LiveIndex,
@@ -142,6 +146,7 @@ impl Capability {
             Capability::BackoffFloor => "backoff_floor",
             Capability::ScheduleKeyName => "schedule_key_name",
             Capability::ScheduleKind => "schedule_kind",
+            Capability::ScheduleSlot => "schedule_slot",
             Capability::JobNow => "job_now",
             Capability::PriorityIndex => "priority_index",
             Capability::LiveIndex => "live_index",
@@ -175,7 +180,7 @@ impl Capability {
             Capability::DeadLetterGroup => "12.28",
             Capability::PriorityIndex => "12.30",
             Capability::ScheduleKind => "12.31",
-            Capability::JobNow => "12.33",
+            Capability::JobNow | Capability::ScheduleSlot => "12.33",
             Capability::SourceOutput => "12.35",
             Capability::TraceContext => "12.36",
             Capability::UpsertByKey => "12.37",
@@ -214,6 +219,7 @@ impl Capability {
             Capability::RetryDelayMax => catalog.has_column("job", "retry_delay_max"),
             Capability::BackoffAdds => matches!(version, 25 | 26),
             Capability::ScheduleKeyName => version <= 25,
+            Capability::ScheduleSlot => version >= 42,
             Capability::ScheduleKind => catalog.has_column("schedule", "kind"),
             Capability::JobNow => catalog.has_function("job_now"),
             Capability::PriorityIndex => version >= 40 && built(catalog, "job_common_i11"),

@@ -432,6 +432,13 @@ async fn file(transaction: &Transaction<'_>, dialect: &Dialect, filings: &[Filin
                 serde_json::json!({ "occurrence": occurrence, "result": result, "key": filing.key }).to_string()
             })
             .collect();
+        let by_now: Vec<_> = filings
+            .iter()
+            .map(|filing| {
+                let due = filing.fate == Fate::Fired && filing.kind == Kind::Cron;
+                due && !dialect.has(Capability::ScheduleSlot)
+            })
+            .collect();
         let channel = channel(&spelling(dialect.schema()));
         let params = [
             (&names as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT_ARRAY),
@@ -440,6 +447,7 @@ async fn file(transaction: &Transaction<'_>, dialect: &Dialect, filings: &[Filin
             (&told, Type::TEXT_ARRAY),
             (&notes, Type::TEXT_ARRAY),
             (&channel, Type::TEXT),
+            (&by_now, Type::BOOL_ARRAY),
         ];
         filed += Executor::query(transaction, &FILE.render(dialect, "job"), &params)
             .await?

@@ -36,6 +36,7 @@ pub(super) struct Filing {
     pub fate: Fate,
     /// Whether the job is told its occurrence.
     pub told: bool,
+    pub kind: Kind,
 }
 
 /// A row that cannot be evaluated.
@@ -157,6 +158,7 @@ pub(super) fn owed(
             occurrence,
             fate,
             told: runs > 0,
+            kind,
         };
         for occurrence in recurrence.due(now) {
             if slots.insert(slot(occurrence)) {

@@ -69,6 +69,26 @@ struct Note {
     key: String,
 }
 
+/// Why a batch was not forwarded.
+enum Halt {
+    /// A job of it was refused.
+    Refused,
+    /// The database has other troubles.
+    Database(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Halt {
+        Halt::Database(error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Halt {
+    fn from(error: tokio_postgres::Error) -> Halt {
+        Halt::Database(error.into())
+    }
+}
+
 /// A filed occurrence in our hands.
 struct Parcel {
     id: Uuid,
@@ -113,6 +133,21 @@ impl Porter {
     /// # Errors
     /// Whatever the database says; nothing is forwarded then.
     pub async fn forward(&self, dialect: &Dialect) -> Result<usize, Error> {
+        let forwarded = match self.attempt(dialect, false).await {
+            // One of them was refused, and perhaps the transaction with it: once more, each on its own.
+            Err(Halt::Refused) => self.attempt(dialect, true).await,
+            done => done,
+        };
+        match forwarded {
+            Ok(count) => Ok(count),
+            Err(Halt::Database(error)) => Err(error),
+            // On its own none of them stops the others.
+            Err(Halt::Refused) => Ok(0),
+        }
+    }
+
+    /// Forwards a batch; with `apart` one that is refused costs the others nothing, for twice as many round trips more.
+    async fn attempt(&self, dialect: &Dialect, apart: bool) -> Result<usize, Halt> {
         let mut client = self.database.client().await?;
         let transaction = client.transaction().await?;
         let rows = Executor::query(&transaction, &TAKE.render(dialect, "job"), &[(&BATCH, Type::INT8)]).await?;
@@ -133,7 +168,7 @@ impl Porter {
                 slot: row.try_get("slot")?,
             };
             ids.push(parcel.id);
-            if let Some(entry) = deliver(&transaction, dialect, &parcel, now).await? {
+            if let Some(entry) = deliver(&transaction, dialect, &parcel, now, apart).await? {
                 entries.push(entry);
             }
         }
@@ -164,7 +199,8 @@ async fn deliver(
     dialect: &Dialect,
     parcel: &Parcel,
     now: Timestamp,
-) -> Result<Option<Entry>, Error> {
+    apart: bool,
+) -> Result<Option<Entry>, Halt> {
     let filed: Filed = match serde_json::from_str(&parcel.text) {
         Ok(filed) => filed,
         Err(error) => {
@@ -178,16 +214,21 @@ async fn deliver(
     let sent = match filed.options(dialect, &parcel.text) {
         Err(reason) => Err(reason),
         Ok(options) => {
-            transaction.batch("SAVEPOINT parcel").await?;
+            if apart {
+                transaction.batch("SAVEPOINT parcel").await?;
+            }
             let sent = enqueue::send(transaction, dialect, &queue, filed.data.as_deref(), &options).await;
             match sent {
                 Ok(sent) => {
-                    transaction.batch("RELEASE SAVEPOINT parcel").await?;
+                    if apart {
+                        transaction.batch("RELEASE SAVEPOINT parcel").await?;
+                    }
                     Ok(sent)
                 }
                 Err(enqueue::Error::Database(error)) if error.code().is_none() || error.is_transient() => {
-                    return Err(error);
+                    return Err(error.into());
                 }
+                Err(_) if !apart => return Err(Halt::Refused),
                 Err(error) => {
                     transaction
                         .batch("ROLLBACK TO SAVEPOINT parcel; RELEASE SAVEPOINT parcel")
