@@ -14,6 +14,7 @@ mod page;
 pub mod queues;
 pub mod redrive;
 pub mod run;
+pub mod schedules;
 pub mod schema;
 pub mod send;
 
@@ -59,6 +60,7 @@ enum Command {
     Queues(queues::Queues),
     Jobs(Box<jobs::Jobs>),
     Redrive(redrive::Redrive),
+    Schedules(schedules::Schedules),
     Schema(schema::Schema),
     Bench(bench::Bench),
     Config(config::Config),
@@ -97,6 +99,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Queues(queues) => queues.run(&mut page).await,
         Command::Jobs(jobs) => jobs.run(&mut page).await,
         Command::Redrive(redrive) => redrive.run(&mut page).await,
+        Command::Schedules(schedules) => schedules.run(&mut page).await,
         Command::Schema(schema) => schema.run(&mut page).await,
         Command::Bench(bench) => bench.run(&mut page).await,
         Command::Config(config) => config.run(&mut page),

@@ -11,6 +11,7 @@ mod queue;
 mod queue_record;
 mod readiness;
 mod record;
+mod schedules;
 mod stats;
 
 pub use doctor::{Diagnosis, Examination, Urgency};
