@@ -101,6 +101,9 @@ pub struct WorkerConfig {
     /// The lease lent to jobs without a heartbeat of their own (schema 30 and later), in whole seconds; 10 s by
     /// default, zero lends none.
     pub heartbeat: Duration,
+    /// How long the outcome of every attempt is remembered in our own schema, for `strawboss jobs explain`; zero, the
+    /// default, remembers none.
+    pub history: Duration,
 }
 
 /// `[http]`

@@ -57,6 +57,7 @@
 //! `ARCHITECTURE.md` in the repository has the map with its invariants.
 
 pub mod bench;
+pub mod chronicle;
 pub mod claim;
 #[doc(hidden)]
 pub mod cli;

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::chronicle::{Chronicler, Notes};
 use crate::claim::{CLAIM, Consumer, Demand, Listener, Scout, Served, Slots, Terms, Watched};
 use crate::config::{Config, QueueConfig};
 use crate::dialect::{Needed, Watch, Watcher};
@@ -199,7 +200,9 @@ impl Worker {
             "settler",
             settler.run(self.health.register("settler", SILENCE), over.clone()),
         );
-        let runs = Runs::new(life.clone(), leases.clone(), verdicts, self.metrics.clone(), tracer);
+        let notes = self.chronicle(&database, &life, &over);
+        let (held, counted) = (leases.clone(), self.metrics.clone());
+        let runs = Runs::new(life.clone(), held, verdicts, counted, tracer, notes);
 
         let claiming = TaskTracker::new();
         let names = queues.iter().map(|assigned| assigned.queue.clone()).collect();
@@ -237,6 +240,24 @@ impl Worker {
         drop(runs);
         let drained = quarters.handle().spawn(stopping.drain()).await;
         drained.map_err(|error| Error::Runtime(error.into()))
+    }
+
+    /// Spawns the one who keeps the history of attempts, if it is wanted.
+    fn chronicle(&self, database: &Database, life: &Lifecycle, over: &CancellationToken) -> Option<Notes> {
+        if self.config.worker.history.is_zero() {
+            return None;
+        }
+        let (notes, left) = Chronicler::notes();
+        let chronicler = Chronicler {
+            database: database.clone(),
+            home: Home::new(self.config.database.own_schema.as_str()),
+            schema: self.config.database.schema.clone(),
+            worker: self.config.worker.name.clone(),
+            retention: self.config.worker.history,
+        };
+        let pulse = self.health.register("chronicler", SILENCE);
+        life.spawn("chronicler", chronicler.run(left, pulse, over.clone()));
+        Some(notes)
     }
 
     /// The queues with their handlers: those configured, and those registered without a configuration.

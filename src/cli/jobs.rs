@@ -1,6 +1,7 @@
-//! `strawboss jobs list|show|retry|cancel|resume|delete`
+//! `strawboss jobs list|show|explain|retry|cancel|resume|delete`
 
 mod decide;
+mod explain;
 
 use std::fmt;
 
@@ -30,6 +31,7 @@ pub struct Jobs {
 enum Command {
     List(List),
     Show(Show),
+    Explain(explain::Explain),
     /// Give failed jobs one more retry
     #[command(after_help = "Examples:\n  \
         strawboss jobs retry email 4d9de3c4-8e0e-4c5e-9d4a-3f0e6f0b1a55\n  \
@@ -111,6 +113,7 @@ impl Jobs {
         match self.command {
             Command::List(list) => list.run(page).await,
             Command::Show(show) => show.run(page).await,
+            Command::Explain(explain) => explain.run(page).await,
             Command::Retry(which) => which.run(Deed::Retry, page).await,
             Command::Cancel(which) => which.run(Deed::Cancel, page).await,
             Command::Resume(which) => which.run(Deed::Resume, page).await,

@@ -56,6 +56,7 @@ impl Default for WorkerConfig {
             schedule: true,
             listen: true,
             heartbeat: HEARTBEAT,
+            history: Duration::ZERO,
         }
     }
 }

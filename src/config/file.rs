@@ -101,6 +101,9 @@ pub(super) struct Worker {
     /// The lease lent to jobs without a heartbeat of their own, in whole seconds; `0s` lends none.
     #[schemars(extend("default" = "10s"))]
     pub(super) heartbeat: Option<Period>,
+    /// How long the outcome of every attempt is remembered in our own schema; `0s` remembers none.
+    #[schemars(extend("default" = "0s"))]
+    pub(super) history: Option<Period>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -320,6 +320,7 @@ impl File {
             schedule: resolver.pick("worker.schedule", worker.schedule, || true),
             listen: resolver.pick("worker.listen", worker.listen, || true),
             heartbeat: resolver.period("worker.heartbeat", worker.heartbeat, default::HEARTBEAT),
+            history: resolver.period("worker.history", worker.history, Duration::ZERO),
         };
         let heartbeat = resolved.heartbeat;
         if heartbeat.subsec_nanos() != 0 || heartbeat.as_secs() > i32::MAX as u64 {
