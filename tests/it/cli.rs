@@ -1,6 +1,7 @@
 //! The program as a user meets it: arguments, output, exit codes.
 
 mod check;
+mod decide;
 mod jobs;
 mod send;
 
@@ -43,7 +44,7 @@ impl From<Output> for Ended {
 }
 
 /// The program with nothing of our environment, in a directory with nothing in it.
-fn program(directory: &Path, arguments: &[&str]) -> Command {
+pub fn program(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_strawboss"));
     command
         .args(arguments)
