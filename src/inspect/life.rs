@@ -74,9 +74,12 @@ fn before(job: &JobRecord) -> Vec<Event> {
         let detail = format!("it was redriven; the first job of the chain was {root}");
         events.push(event(Some(job.created_on), "came_from", detail));
     }
-    let later = (job.start_after > job.created_on && job.retry_count == 0 && job.started_on.is_none())
-        .then(|| format!(", to start after {}", iso::text(&job.start_after)))
-        .unwrap_or_default();
+    let deferred = job.start_after > job.created_on && job.retry_count == 0 && job.started_on.is_none();
+    let later = if deferred {
+        format!(", to start after {}", iso::text(&job.start_after))
+    } else {
+        String::new()
+    };
     events.push(event(Some(job.created_on), "sent", format!("to {}{later}", job.name)));
     events
 }
