@@ -4,6 +4,7 @@
 pub mod doctor;
 mod flow;
 mod install;
+mod instance;
 pub mod iso;
 mod job;
 mod life;
@@ -18,6 +19,7 @@ mod stats;
 pub use doctor::{Diagnosis, Examination, Urgency};
 pub use flow::{JobRef, Page, dependencies, dependents};
 pub use install::{BamStatus, bam_status, is_installed, schema_version};
+pub use instance::instances;
 pub use job::{JobFilter, JobRow, jobs, one_job};
 pub use life::{Event, life};
 pub use matching::{count_jobs, job_ids};
@@ -41,7 +43,7 @@ pub const STATEMENTS: [(&str, Template); 6] = [
 ];
 
 /// Those that only newer schemas have a table for, with their flags and that table.
-pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 10] = [
+pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 11] = [
     ("read the history of a queue", stats::HISTORY, &[], "queue_stats"),
     (
         "read the history of a queue by width",
@@ -67,4 +69,5 @@ pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 10] = [
     ("count jobs that match", matching::MATCHING, &["count"], "job"),
     ("find jobs that match", matching::MATCHING, &["ids"], "job"),
     ("count asynchronous migrations", install::BAM_STATUS, &[], "bam"),
+    ("list instances", instance::INSTANCES, &[], "instance"),
 ];
