@@ -57,6 +57,7 @@ impl Bench {
         let mut config = config.clone();
         // Nothing but the queues of the measurement is served, and nothing else listens on the address.
         config.queues.clear();
+        config.worker.schedule = false;
         config.http.listen = None;
         Ok(Bench {
             config,

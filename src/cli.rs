@@ -12,7 +12,9 @@ pub mod jobs;
 pub mod options;
 mod page;
 pub mod queues;
+pub mod redrive;
 pub mod run;
+pub mod schedules;
 pub mod schema;
 pub mod send;
 
@@ -56,7 +58,9 @@ enum Command {
     Doctor(doctor::Doctor),
     Send(Box<send::Send>),
     Queues(queues::Queues),
-    Jobs(jobs::Jobs),
+    Jobs(Box<jobs::Jobs>),
+    Redrive(redrive::Redrive),
+    Schedules(schedules::Schedules),
     Schema(schema::Schema),
     Bench(bench::Bench),
     Config(config::Config),
@@ -94,6 +98,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Send(send) => send.run(&mut page).await,
         Command::Queues(queues) => queues.run(&mut page).await,
         Command::Jobs(jobs) => jobs.run(&mut page).await,
+        Command::Redrive(redrive) => redrive.run(&mut page).await,
+        Command::Schedules(schedules) => schedules.run(&mut page).await,
         Command::Schema(schema) => schema.run(&mut page).await,
         Command::Bench(bench) => bench.run(&mut page).await,
         Command::Config(config) => config.run(&mut page),
@@ -122,6 +128,26 @@ pub async fn run(cli: Cli) -> ExitCode {
             ExitCode::from(error.code())
         }
     }
+}
+
+/// Asks whether that is to be done, unless it was said already; where nobody can be asked, it is not.
+fn agreed(yes: bool, what: &str) -> Result<(), Error> {
+    if yes {
+        eprintln!("about to {what}");
+        return Ok(());
+    }
+    if std::io::stdin().is_terminal() {
+        eprint!("{what}? [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        if matches!(answer.trim(), "y" | "Y" | "yes") {
+            return Ok(());
+        }
+    }
+    Err(Error::Refused {
+        what: format!("this would {what}; nothing was done"),
+        next: Some("--yes does it".to_owned()),
+    })
 }
 
 #[cfg(test)]

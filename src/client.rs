@@ -48,6 +48,9 @@ pub enum Error {
     /// What was asked for was refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A schedule was not taken.
+    #[error(transparent)]
+    Schedule(#[from] crate::schedule::Error),
     /// The payload or the output cannot be written as JSON.
     #[error("this cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -66,7 +69,8 @@ impl Error {
             Error::Enqueue(error) => error.is_transient(),
             Error::Refused(error) => error.is_transient(),
             Error::Database(error) => error.is_transient(),
-            Error::Json(_) => false,
+            Error::Schedule(crate::schedule::Error::Database(error)) => error.is_transient(),
+            Error::Schedule(_) | Error::Json(_) => false,
             Error::Unspoken(_) => true,
         }
     }
@@ -76,6 +80,7 @@ impl Error {
         match self {
             Error::Enqueue(enqueue::Error::Database(error))
             | Error::Refused(Refusal::Database(error))
+            | Error::Schedule(crate::schedule::Error::Database(error))
             | Error::Database(error) => Some(error),
             _ => None,
         }

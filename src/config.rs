@@ -14,6 +14,7 @@ mod placeholder;
 mod queue;
 mod read;
 mod resolve;
+mod schedule;
 mod schema;
 mod secret;
 mod tree;
@@ -33,6 +34,7 @@ pub use read::{Report, Request, read};
 pub use schema::json_schema;
 pub use secret::{Secret, shown_url};
 
+use crate::job::RawJson;
 pub use crate::postgres::Pooler;
 use crate::queue::Policy;
 
@@ -54,6 +56,10 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// The queues this worker serves, by name.
     pub queues: BTreeMap<String, QueueConfig>,
+    /// The pace of schedules.
+    pub cron: CronConfig,
+    /// Schedules that are set at start.
+    pub schedules: Vec<ScheduleConfig>,
 }
 
 /// `[database]`
@@ -88,13 +94,16 @@ pub struct WorkerConfig {
     /// Do what pg-boss does to its own tables in the background, too: build the indexes that a migration has put off, and
     /// rebuild bloated ones. False by default: that is left to Node.
     pub maintain_schema: bool,
-    /// Fire cron and rrule schedules. False by default, and refused when set: this release leaves them to Node.
+    /// Fire cron and rrule schedules, beside whoever else does; true by default.
     pub schedule: bool,
     /// Be woken by LISTEN/NOTIFY on queues that notify; true by default.
     pub listen: bool,
     /// The lease lent to jobs without a heartbeat of their own (schema 30 and later), in whole seconds; 10 s by
     /// default, zero lends none.
     pub heartbeat: Duration,
+    /// How long the outcome of every attempt is remembered in our own schema, for `strawboss jobs explain`; zero, the
+    /// default, remembers none.
+    pub history: Duration,
 }
 
 /// `[http]`
@@ -148,6 +157,42 @@ pub enum LogFormat {
     Text,
     /// One JSON object each.
     Json,
+}
+
+/// `[cron]`, read where `worker.schedule` is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CronConfig {
+    /// How often schedules are looked at; 30 s by default, 45 s at most.
+    pub monitor_interval: Duration,
+    /// How often due schedules are forwarded that another process filed; 5 s by default.
+    pub worker_interval: Duration,
+    /// How often it is said that the clocks are far apart; 10 minutes by default.
+    pub clock_interval: Duration,
+    /// How long what became of occurrences is remembered; 30 days by default.
+    pub ledger_retention: Duration,
+    /// The directory of the time zones; `None` (the default) takes `TZDIR`, the system's, or those built in.
+    pub zoneinfo: Option<PathBuf>,
+}
+
+/// `[[schedules]]`
+#[derive(Debug, Clone, Default)]
+pub struct ScheduleConfig {
+    /// The queue it sends to.
+    pub queue: String,
+    /// Tells several schedules of a queue apart; empty by default.
+    pub key: String,
+    /// A cron expression or a rule.
+    pub cron: String,
+    /// The zone it is meant in; UTC by default.
+    pub timezone: Option<String>,
+    /// The payload of its jobs; none by default.
+    pub data: Option<RawJson>,
+    /// The options of its jobs in pg-boss's spelling; none by default.
+    pub options: serde_json::Map<String, serde_json::Value>,
+    /// Whether the last occurrence that was missed is made up for; not by default.
+    pub missed_once: bool,
+    /// How many missed runs our own passes catch up; none by default.
+    pub catch_up: u32,
 }
 
 /// `[queues.NAME]`

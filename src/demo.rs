@@ -139,6 +139,8 @@ impl Demo {
         let mut config = Config::default();
         config.database.url.clone_from(&place.url);
         config.database.schema.clone_from(&place.schema);
+        // It has no schedules, and leaves nothing behind in a schema of ours.
+        config.worker.schedule = false;
         let (listener, http) = listener(config.http.listen).map_err(worker::Error::from)?;
         let metrics = Metrics::new();
         let mut worker = Worker::new(config)

@@ -4,18 +4,25 @@
 pub mod doctor;
 mod flow;
 mod install;
+mod instance;
 pub mod iso;
 mod job;
+mod life;
+mod matching;
 mod queue;
 mod queue_record;
 mod readiness;
 mod record;
+mod schedules;
 mod stats;
 
 pub use doctor::{Diagnosis, Examination, Urgency};
 pub use flow::{JobRef, Page, dependencies, dependents};
 pub use install::{BamStatus, bam_status, is_installed, schema_version};
+pub use instance::instances;
 pub use job::{JobFilter, JobRow, jobs, one_job};
+pub use life::{Event, life};
+pub use matching::{count_jobs, job_ids};
 pub use queue::{Counts, QueueRow, queues};
 pub use queue_record::{QueueRecord, blocked_keys, queue_records};
 pub use readiness::{Readiness, check_database, check_handlers};
@@ -36,7 +43,7 @@ pub const STATEMENTS: [(&str, Template); 6] = [
 ];
 
 /// Those that only newer schemas have a table for, with their flags and that table.
-pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 7] = [
+pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 11] = [
     ("read the history of a queue", stats::HISTORY, &[], "queue_stats"),
     (
         "read the history of a queue by width",
@@ -58,5 +65,9 @@ pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 7] = [
     ),
     ("list parents", flow::RELATIVES, &["parents"], "job_dependency"),
     ("list children", flow::RELATIVES, &["children"], "job_dependency"),
+    ("find what came of a job", life::KIN, &[], "queue_stats"),
+    ("count jobs that match", matching::MATCHING, &["count"], "job"),
+    ("find jobs that match", matching::MATCHING, &["ids"], "job"),
     ("count asynchronous migrations", install::BAM_STATUS, &[], "bam"),
+    ("list instances", instance::INSTANCES, &[], "instance"),
 ];

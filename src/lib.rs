@@ -47,6 +47,9 @@
 //! 3. [`run`]: one attempt in a [`handler::Handler`], within its deadline, its lease kept by a [`run::Keeper`].
 //! 4. [`settle`]: a [`settle::Settler`] writes the verdicts in groups.
 //!
+//! What a person or a program of the app decides about jobs, and not a worker, is done at the [`desk`]; [`Client`] has all
+//! of pg-boss's API in one place.
+//!
 //! Around them: [`worker`] puts the crew together, [`lifecycle`] starts and ends it, [`upkeep`] takes back the jobs of
 //! workers that died, [`dialect`] says how the schema at hand is spoken and watches it, [`postgres`] is the road there,
 //! [`schema`] creates and compares schemas, [`home`] is our own, [`inspect`] reads them for people, [`observe`] and [`server`] show what
@@ -57,6 +60,7 @@
 //! `ARCHITECTURE.md` in the repository has the map with its invariants.
 
 pub mod bench;
+pub mod chronicle;
 pub mod claim;
 #[doc(hidden)]
 pub mod cli;

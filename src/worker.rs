@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::chronicle::{Chronicler, Notes};
 use crate::claim::{CLAIM, Consumer, Demand, Listener, Scout, Served, Slots, Terms, Watched};
 use crate::config::{Config, QueueConfig};
 use crate::dialect::{Needed, Watch, Watcher};
@@ -25,6 +26,7 @@ use crate::observe::{Health, Metrics, Tracer};
 use crate::postgres::{Class, Database, Settings};
 use crate::queue::{QueueName, READ};
 use crate::run::{Keeper, Leases, TOUCH};
+use crate::schedule::{Crier, Porter, ZoneError, Zones};
 use crate::server::Server;
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
 use crate::upkeep::{FlowResolver, IndexKeeper, Rescuer, Supervisor};
@@ -49,6 +51,9 @@ pub enum Error {
     /// A queue is configured and nothing runs its jobs.
     #[error("queue {0:?} has no handler; configure one or register one with `Worker::handle`")]
     NoHandler(String),
+    /// The time zones that the configuration names are not there.
+    #[error("{0}")]
+    Zones(#[from] ZoneError),
     /// The threads of the servants cannot be had, or died.
     #[error("the worker's own threads: {0}")]
     Runtime(#[source] std::io::Error),
@@ -136,6 +141,7 @@ impl Worker {
         let database = Database::new(&settings)?;
         let apart = database.beside(1)?;
         let queues = self.queues()?;
+        let zones = Zones::open(self.config.cron.zoneinfo.as_deref())?;
         let quarters = Quarters::new().map_err(Error::Runtime)?;
         let life = Lifecycle::new(&quarters);
         let (listener, listen) = (self.listener.take(), self.config.http.listen);
@@ -194,11 +200,16 @@ impl Worker {
             "settler",
             settler.run(self.health.register("settler", SILENCE), over.clone()),
         );
-        let runs = Runs::new(life.clone(), leases.clone(), verdicts, self.metrics.clone(), tracer);
+        let notes = self.chronicle(&database, &life, &over);
+        let (held, counted) = (leases.clone(), self.metrics.clone());
+        let runs = Runs::new(life.clone(), held, verdicts, counted, tracer, notes);
 
         let claiming = TaskTracker::new();
         let names = queues.iter().map(|assigned| assigned.queue.clone()).collect();
         let served = self.serve(queues, &database, &watch, &life, &claiming, &runs);
+        if self.config.worker.schedule {
+            self.fire(&database, &watch, zones, &life);
+        }
         self.show(&database, &watch, names, served, &life, &runs);
         if let Some(server) = server {
             tracing::info!(address = %server.address(), "serving /metrics, /healthz, /readyz and /status");
@@ -229,6 +240,24 @@ impl Worker {
         drop(runs);
         let drained = quarters.handle().spawn(stopping.drain()).await;
         drained.map_err(|error| Error::Runtime(error.into()))
+    }
+
+    /// Spawns the one who keeps the history of attempts, if it is wanted.
+    fn chronicle(&self, database: &Database, life: &Lifecycle, over: &CancellationToken) -> Option<Notes> {
+        if self.config.worker.history.is_zero() {
+            return None;
+        }
+        let (notes, left) = Chronicler::notes();
+        let chronicler = Chronicler {
+            database: database.clone(),
+            home: Home::new(self.config.database.own_schema.as_str()),
+            schema: self.config.database.schema.clone(),
+            worker: self.config.worker.name.clone(),
+            retention: self.config.worker.history,
+        };
+        let pulse = self.health.register("chronicler", SILENCE);
+        life.spawn("chronicler", chronicler.run(left, pulse, over.clone()));
+        Some(notes)
     }
 
     /// The queues with their handlers: those configured, and those registered without a configuration.
@@ -348,6 +377,36 @@ impl Worker {
             scout.run(self.health.register("scout", SILENCE), life.soft.clone()),
         );
         rows
+    }
+
+    /// Spawns those who fire schedules.
+    fn fire(&self, database: &Database, watch: &Watch, zones: Zones, life: &Lifecycle) {
+        tracing::info!(%zones, "firing schedules");
+        let home = Home::new(self.config.database.own_schema.as_str());
+        let bell = Arc::new(Notify::new());
+        let porter = Porter {
+            database: database.clone(),
+            watch: watch.clone(),
+            home: home.clone(),
+            interval: self.config.cron.worker_interval,
+            metrics: self.metrics.clone(),
+            bell: Arc::clone(&bell),
+        };
+        let pulse = self.health.register("porter", SILENCE);
+        life.spawn("porter", porter.run(pulse, life.soft.clone()));
+        let crier = Crier {
+            database: database.clone(),
+            watch: watch.clone(),
+            zones,
+            home,
+            config: self.config.cron.clone(),
+            declared: self.config.schedules.clone(),
+            keep_warnings: self.config.upkeep.persist_warnings,
+            metrics: self.metrics.clone(),
+            bell,
+        };
+        let pulse = self.health.register("crier", SILENCE);
+        life.spawn("crier", crier.run(pulse, life.soft.clone()));
     }
 
     /// Spawns those who look after all queues, and not only after those served here.

@@ -1,4 +1,7 @@
-//! `strawboss jobs list|show`
+//! `strawboss jobs list|show|explain|retry|cancel|resume|delete`
+
+mod decide;
+mod explain;
 
 use std::fmt;
 
@@ -9,13 +12,15 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use decide::Deed;
+
 use super::options::DatabaseOptions;
 use super::page::Align;
 use super::{Done, Error, Page};
 use crate::inspect::{JobFilter, JobRow, jobs, one_job};
 use crate::job::{RawJson, State};
 
-/// List the jobs of a queue, or show one.
+/// List the jobs of a queue, show one, or retry, cancel, resume or delete some.
 #[derive(Debug, Args)]
 pub struct Jobs {
     #[command(subcommand)]
@@ -26,6 +31,25 @@ pub struct Jobs {
 enum Command {
     List(List),
     Show(Show),
+    Explain(explain::Explain),
+    /// Give failed jobs one more retry
+    #[command(after_help = "Examples:\n  \
+        strawboss jobs retry email 4d9de3c4-8e0e-4c5e-9d4a-3f0e6f0b1a55\n  \
+        strawboss jobs retry email --data '{\"to\": \"a@example.com\"}' --yes")]
+    Retry(decide::Decide),
+    /// Cancel jobs that are not finished; whoever runs one learns of it at its next heartbeat
+    #[command(after_help = "Examples:\n  \
+        strawboss jobs cancel email 4d9de3c4-8e0e-4c5e-9d4a-3f0e6f0b1a55\n  \
+        strawboss jobs cancel email --state created --singleton-key tenant-7 --yes")]
+    Cancel(decide::Decide),
+    /// Put cancelled jobs back into the queue
+    #[command(after_help = "Example:\n  strawboss jobs resume email --yes")]
+    Resume(decide::Decide),
+    /// Delete jobs, whatever their state
+    #[command(after_help = "Examples:\n  \
+        strawboss jobs delete email 4d9de3c4-8e0e-4c5e-9d4a-3f0e6f0b1a55\n  \
+        strawboss jobs delete email --state failed --yes")]
+    Delete(decide::Decide),
 }
 
 /// List the jobs of a queue, newest first.
@@ -80,7 +104,7 @@ fn state_parser() -> impl TypedValueParser<Value = State> {
 }
 
 /// Reads a JSON text, which is passed on as it is.
-fn json(text: &str) -> Result<RawJson, String> {
+pub(super) fn json(text: &str) -> Result<RawJson, String> {
     serde_json::from_str(text).map_err(|error| format!("this is no JSON: {error}"))
 }
 
@@ -89,6 +113,11 @@ impl Jobs {
         match self.command {
             Command::List(list) => list.run(page).await,
             Command::Show(show) => show.run(page).await,
+            Command::Explain(explain) => explain.run(page).await,
+            Command::Retry(which) => which.run(Deed::Retry, page).await,
+            Command::Cancel(which) => which.run(Deed::Cancel, page).await,
+            Command::Resume(which) => which.run(Deed::Resume, page).await,
+            Command::Delete(which) => which.run(Deed::Delete, page).await,
         }
     }
 }

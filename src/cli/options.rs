@@ -6,10 +6,13 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Error;
+use crate::client;
 use crate::config::{self, Config, DatabaseConfig, Period, Report, Request};
 use crate::dialect::{Dialect, OLDEST};
 use crate::enqueue;
+use crate::home::Home;
 use crate::postgres::{self, Class, Client, Database, Settings};
+use crate::refusal::Refusal;
 
 /// Where the database is.
 #[derive(Debug, Clone, Default, Args)]
@@ -43,6 +46,10 @@ pub struct Connection {
     pub client: Client,
     /// The schema's dialect.
     pub dialect: Dialect,
+    /// The pool it is of, with one more.
+    pub database: Database,
+    /// Our own schema there.
+    pub home: Home,
     /// Where the database is, fit to be shown.
     pub place: String,
 }
@@ -55,6 +62,27 @@ impl Connection {
 }
 
 impl Connection {
+    /// Who does what pg-boss's users do.
+    pub(super) fn boss(&self) -> client::Client {
+        client::Client::new(self.database.clone(), self.dialect.schema())
+    }
+
+    /// The error of a call of [`boss`](Connection::boss).
+    pub(super) fn failed(&self, error: impl Into<client::Error>) -> Error {
+        match error.into() {
+            client::Error::Enqueue(error) => self.not_taken(error),
+            client::Error::Refused(Refusal::Database(source)) | client::Error::Database(source) => self.refused(source),
+            client::Error::Refused(Refusal::UnknownQueue(queue)) => Error::Refused {
+                what: format!("there is no queue {:?}", queue.as_str()),
+                next: Some("`strawboss queues list` shows those that are there".to_owned()),
+            },
+            error => Error::Refused {
+                what: error.to_string(),
+                next: None,
+            },
+        }
+    }
+
     /// The error of a job or a queue that was not taken.
     pub(super) fn not_taken(&self, error: enqueue::Error) -> Error {
         let next = match &error {
@@ -127,7 +155,8 @@ impl DatabaseOptions {
             database,
             config,
             place,
-        } = self.open(1)?;
+        } = self.open(2)?;
+        let home = Home::new(config.database.own_schema);
         let schema = config.database.schema;
         let client = database.client().await.map_err(|source| refused(&place, source))?;
         match Dialect::read(&client, &schema).await {
@@ -140,7 +169,13 @@ impl DatabaseOptions {
                     "upgrade the Node app to pg-boss 10.1.5 (version {OLDEST}) or later"
                 )),
             }),
-            Ok(dialect) => Ok(Connection { client, dialect, place }),
+            Ok(dialect) => Ok(Connection {
+                client,
+                dialect,
+                database,
+                home,
+                place,
+            }),
             Err(error) if error.class() == Class::Schema => Err(Error::NoPgBoss { schema, place }),
             Err(error) => Err(refused(&place, error)),
         }

@@ -1,17 +1,23 @@
-//! `strawboss queues list|show|create`
+//! `strawboss queues list|show|create|update|delete|purge|pause|resume`
 
+mod change;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
-use super::options::{DatabaseOptions, time};
+use super::options::{Connection, DatabaseOptions, time};
 use super::page::Align;
 use super::{Done, Error, Page};
+use crate::claim;
 use crate::enqueue::{Creation, QueueOptions, create_queue};
-use crate::inspect::{Counts, QueueRow, queues};
+use crate::inspect::{Counts, QueueRow, iso, queues};
 use crate::queue::{Policy, QueueName};
 
-/// List the queues, show one, or create one.
+/// List the queues, show, create, change, delete, purge or pause one.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Queues {
@@ -26,6 +32,11 @@ enum Command {
     List(List),
     Show(Show),
     Create(Box<Create>),
+    Update(Box<change::Update>),
+    Delete(change::Delete),
+    Purge(change::Purge),
+    Pause(change::Pause),
+    Resume(change::Resume),
 }
 
 /// List the queues with how many jobs are in which state.
@@ -149,6 +160,11 @@ impl Queues {
             Some(Command::List(list)) => list.run(page).await,
             Some(Command::Show(show)) => show.run(page).await,
             Some(Command::Create(create)) => create.run(page).await,
+            Some(Command::Update(update)) => update.run(page).await,
+            Some(Command::Delete(delete)) => delete.run(page).await,
+            Some(Command::Purge(purge)) => purge.run(page).await,
+            Some(Command::Pause(pause)) => pause.run(page).await,
+            Some(Command::Resume(resume)) => resume.run(page).await,
         }
     }
 }
@@ -159,7 +175,9 @@ impl List {
         let rows = queues(&connection.client, &connection.dialect, None, !self.live)
             .await
             .map_err(|error| connection.refused(error))?;
+        let paused = pauses(&connection).await?;
         if self.json {
+            let rows: Vec<_> = rows.iter().map(|row| shown(row, &paused)).collect();
             page.json(&rows)?;
             return Ok(Done::Well);
         }
@@ -169,12 +187,16 @@ impl List {
         let mut heading = vec![("QUEUE", Align::Left), ("POLICY", Align::Left)];
         heading.extend(COUNTED.map(|name| (name, Align::Right)));
         heading.push(("DEAD LETTER", Align::Left));
+        if !paused.is_empty() {
+            heading.push(("PAUSED", Align::Left));
+        }
         let cells: Vec<_> = rows
             .into_iter()
             .map(|row| {
                 let mut cells = vec![row.name, row.policy.unwrap_or_default()];
                 cells.extend(counted(&row.counts));
                 cells.push(row.dead_letter.unwrap_or_default());
+                cells.push(paused.get(&cells[0]).cloned().unwrap_or_default());
                 cells
             })
             .collect();
@@ -197,11 +219,51 @@ impl Show {
             });
         };
         if self.json {
-            page.json(row)?;
+            page.json(&shown(row, &pauses(&connection).await?))?;
         } else {
+            if let Some(since) = pauses(&connection).await?.get(&row.name) {
+                page.line(&format!("paused {since}\n"))?;
+            }
             print(page, row)?;
         }
         Ok(Done::Well)
+    }
+}
+
+/// Since when which queues are paused for strawboss's workers, and why.
+async fn pauses(connection: &Connection) -> Result<BTreeMap<String, String>, Error> {
+    let paused = claim::paused(&connection.client, &connection.home, connection.dialect.schema()).await;
+    let paused = paused.map_err(|error| connection.refused(error))?;
+    let said = |it: claim::Paused| {
+        let reason = it.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        (it.queue, format!("since {}{reason}", iso::text(&it.since)))
+    };
+    Ok(paused.into_iter().map(said).collect())
+}
+
+/// A row with its pause. Spelled out: the raw JSON of the row cannot be flattened.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    policy: Option<&'a str>,
+    dead_letter: Option<&'a str>,
+    table: Option<&'a str>,
+    notify: bool,
+    counts: Counts,
+    paused: Option<&'a str>,
+    row: &'a RawValue,
+}
+
+fn shown<'a>(row: &'a QueueRow, paused: &'a BTreeMap<String, String>) -> Shown<'a> {
+    Shown {
+        name: &row.name,
+        policy: row.policy.as_deref(),
+        dead_letter: row.dead_letter.as_deref(),
+        table: row.table.as_deref(),
+        notify: row.notify,
+        counts: row.counts,
+        paused: paused.get(&row.name).map(String::as_str),
+        row: &row.row,
     }
 }
 

@@ -17,9 +17,12 @@ pub(super) struct Tongue {
     source: Source,
 }
 
+/// What was read, and when.
+type Known = (Instant, Arc<Dialect>);
+
 #[derive(Clone)]
 enum Source {
-    Own(Arc<Mutex<Option<(Instant, Arc<Dialect>)>>>),
+    Own(Arc<Mutex<Option<Known>>>),
     Watched(Watch),
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{DatabaseConfig, HttpConfig, Pooler, QueueConfig, UpkeepConfig, WorkerConfig};
+use super::{CronConfig, DatabaseConfig, HttpConfig, Pooler, QueueConfig, UpkeepConfig, WorkerConfig};
 
 pub(super) const SCHEMA: &str = "pgboss";
 pub(super) const OWN_SCHEMA: &str = "strawboss";
@@ -16,6 +16,7 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
 /// pg-boss's own default expiry: a subprocess has, unless told otherwise, all the time its job has.
 pub(super) const EXEC_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+pub(super) const CLOCK_INTERVAL: Duration = Duration::from_secs(600);
 pub(super) const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 /// A claim never takes more than there are free slots; this bounds what one statement locks on top of that.
@@ -52,9 +53,22 @@ impl Default for WorkerConfig {
             shutdown_grace: SHUTDOWN_GRACE,
             supervise: true,
             maintain_schema: false,
-            schedule: false,
+            schedule: true,
             listen: true,
             heartbeat: HEARTBEAT,
+            history: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for CronConfig {
+    fn default() -> Self {
+        Self {
+            monitor_interval: Duration::from_secs(30),
+            worker_interval: Duration::from_secs(5),
+            clock_interval: CLOCK_INTERVAL,
+            ledger_retention: Duration::from_secs(30 * 24 * 3600),
+            zoneinfo: None,
         }
     }
 }

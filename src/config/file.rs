@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::later;
+use super::schedule;
 use super::secret::{Secret, Secrets};
 use super::upkeep::Upkeep;
 use super::{LogFormat, Period};
@@ -37,7 +38,7 @@ pub(super) struct File {
     pub(super) upkeep: Upkeep,
     /// The pace of schedules; read where `worker.schedule` is on.
     #[serde(default)]
-    pub(super) cron: later::Cron,
+    pub(super) cron: schedule::Cron,
     /// Logs and traces.
     #[serde(default)]
     pub(super) telemetry: Telemetry,
@@ -47,9 +48,9 @@ pub(super) struct File {
     /// The event outbox. Not in this release.
     #[serde(default)]
     pub(super) events: later::Events,
-    /// Schedules to upsert at start. Not in this release.
+    /// Schedules that are set at start.
     #[serde(default)]
-    pub(super) schedules: Vec<later::Schedule>,
+    pub(super) schedules: Vec<schedule::Schedule>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -91,8 +92,8 @@ pub(super) struct Worker {
     /// Build the indexes that a migration of pg-boss has put off, and rebuild bloated ones. Left to Node where not asked for.
     #[schemars(extend("default" = false))]
     pub(super) maintain_schema: Option<bool>,
-    /// Fire cron and rrule schedules. Not in this release: leave it out or `false`, and Node fires them.
-    #[schemars(extend("default" = false))]
+    /// Fire cron and rrule schedules, beside whoever else does.
+    #[schemars(extend("default" = true))]
     pub(super) schedule: Option<bool>,
     /// Be woken by LISTEN/NOTIFY on queues that notify.
     #[schemars(extend("default" = true))]
@@ -100,6 +101,9 @@ pub(super) struct Worker {
     /// The lease lent to jobs without a heartbeat of their own, in whole seconds; `0s` lends none.
     #[schemars(extend("default" = "10s"))]
     pub(super) heartbeat: Option<Period>,
+    /// How long the outcome of every attempt is remembered in our own schema; `0s` remembers none.
+    #[schemars(extend("default" = "0s"))]
+    pub(super) history: Option<Period>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

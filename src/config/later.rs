@@ -1,7 +1,6 @@
 //! Sections for work this release does not do. They are read and validated like all others, so that a file written
 //! for a later release is understood; what asks for that work is refused, never silently ignored.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -43,20 +42,6 @@ struct BasicAuth {
     username: String,
     /// The password.
     password: Secret,
-}
-
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Cron {
-    /// How often schedules are looked at, at most 45 s.
-    #[schemars(extend("default" = "30s"))]
-    monitor_interval: Option<Period>,
-    /// How often due schedules are forwarded to their queues.
-    #[schemars(extend("default" = "5s"))]
-    worker_interval: Option<Period>,
-    /// How often the clocks are compared, at most 10 minutes.
-    #[schemars(extend("default" = "10m"))]
-    clock_interval: Option<Period>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -117,48 +102,11 @@ struct EventRetry {
     jitter: Option<bool>,
 }
 
-#[expect(dead_code, reason = "their types are all this release looks at")]
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Schedule {
-    /// The queue it sends to.
-    queue: String,
-    /// Tells several schedules of a queue apart.
-    key: Option<String>,
-    /// A cron expression.
-    cron: Option<String>,
-    /// An RFC 5545 recurrence, instead of cron.
-    rrule: Option<String>,
-    /// The zone the expression is meant in; UTC where not said.
-    timezone: Option<String>,
-    /// The job's payload.
-    data: Option<BTreeMap<String, serde_json::Value>>,
-    /// Options of the job, as in `send`.
-    options: Option<BTreeMap<String, serde_json::Value>>,
-}
-
 impl File {
     /// Validates the sections above and refuses what asks for work that is not there.
     pub(super) fn later(&self, resolver: &mut Resolver<'_>) {
         self.api.check(resolver, self.http.api_token.as_ref());
-        self.cron.check(resolver);
         self.events.check(resolver);
-        if self.worker.schedule == Some(true) {
-            let key = "worker.schedule";
-            resolver.error(
-                key,
-                "this release does not fire schedules; leave the key out and let a Node pg-boss with `schedule: true` fire them",
-            );
-        }
-        if !self.schedules.is_empty() {
-            resolver.error(
-                "schedules",
-                "[[schedules]]: this release does not fire schedules; remove them, and let a Node pg-boss keep them",
-            );
-        }
-        for (n, schedule) in self.schedules.iter().enumerate() {
-            schedule.check(resolver, &format!("schedules[{n}]"));
-        }
     }
 }
 
@@ -191,24 +139,6 @@ impl Api {
                 "http.api_token",
                 "this release does not serve the /api routes; leave the key out",
             );
-        }
-    }
-}
-
-impl Cron {
-    fn check(&self, resolver: &mut Resolver<'_>) {
-        for (name, written, most) in [
-            ("monitor_interval", self.monitor_interval, 45),
-            ("worker_interval", self.worker_interval, 45),
-            ("clock_interval", self.clock_interval, 600),
-        ] {
-            if let Some(period) = written {
-                let key = format!("cron.{name}");
-                resolver.at_least(&key, period, Duration::from_secs(1));
-                if period.0 > Duration::from_secs(most) {
-                    resolver.error(&key, format!("must be at most {}", Period(Duration::from_secs(most))));
-                }
-            }
         }
     }
 }
@@ -267,25 +197,6 @@ impl EventHandler {
         }
         if let Some(secrets) = &self.secret {
             resolver.secrets(&format!("{key}.secret"), secrets);
-        }
-    }
-}
-
-impl Schedule {
-    fn check(&self, resolver: &mut Resolver<'_>, key: &str) {
-        if self.queue.is_empty() {
-            resolver.error(&format!("{key}.queue"), "must not be empty");
-        }
-        match (&self.cron, &self.rrule) {
-            (Some(_), Some(_)) => resolver.error(key, "has both cron and rrule; keep one"),
-            (None, None) => resolver.error(key, "needs cron = \"…\" or rrule = \"…\""),
-            (Some(text), None) | (None, Some(text)) if text.trim().is_empty() => {
-                resolver.error(key, "its expression must not be empty");
-            }
-            _ => {}
-        }
-        if self.timezone.as_deref().is_some_and(str::is_empty) {
-            resolver.error(&format!("{key}.timezone"), "must not be empty");
         }
     }
 }

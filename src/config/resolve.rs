@@ -11,8 +11,12 @@ use super::finding::{Finding, Severity};
 use super::origin::{Origin, Place, Setting};
 use super::secret::{Secrets, shown_url};
 use super::tree::Spot;
-use super::{Config, DatabaseConfig, HttpConfig, LogFormat, Period, Pooler, TelemetryConfig, WorkerConfig, default};
+use super::{
+    Config, CronConfig, DatabaseConfig, HttpConfig, LogFormat, Period, Pooler, ScheduleConfig, TelemetryConfig,
+    WorkerConfig, default,
+};
 use crate::postgres::Settings;
+use crate::schedule::Zones;
 use crate::schema::check_name;
 
 /// What goes before the file.
@@ -186,6 +190,7 @@ impl File {
                 (name, queue)
             })
             .collect();
+        let (cron, schedules) = self.schedules(resolver);
         self.later(resolver);
         Config {
             database,
@@ -194,7 +199,31 @@ impl File {
             upkeep,
             telemetry,
             queues,
+            cron,
+            schedules,
         }
+    }
+
+    fn schedules(&mut self, resolver: &mut Resolver<'_>) -> (CronConfig, Vec<ScheduleConfig>) {
+        let cron = std::mem::take(&mut self.cron).resolve(resolver);
+        let zones = match Zones::open(cron.zoneinfo.as_deref()) {
+            Ok(zones) => Some(zones),
+            Err(error) => {
+                resolver.error("cron.zoneinfo", error.to_string());
+                None
+            }
+        };
+        let declared = std::mem::take(&mut self.schedules).into_iter().enumerate();
+        let schedules = declared
+            .map(|(n, schedule)| schedule.resolve(resolver, &format!("schedules[{n}]"), zones.as_ref()))
+            .collect::<Vec<_>>();
+        if !schedules.is_empty() && self.worker.schedule == Some(false) {
+            resolver.error(
+                "schedules",
+                "[[schedules]] are set where worker.schedule is on; leave them out, or turn it on",
+            );
+        }
+        (cron, schedules)
     }
 
     fn database(&mut self, resolver: &mut Resolver<'_>, overrides: Overrides) -> DatabaseConfig {
@@ -288,9 +317,10 @@ impl File {
             shutdown_grace: resolver.period("worker.shutdown_grace", worker.shutdown_grace, default::SHUTDOWN_GRACE),
             supervise: resolver.pick("worker.supervise", worker.supervise, || true),
             maintain_schema: resolver.pick("worker.maintain_schema", worker.maintain_schema, || false),
-            schedule: resolver.pick("worker.schedule", worker.schedule, || false),
+            schedule: resolver.pick("worker.schedule", worker.schedule, || true),
             listen: resolver.pick("worker.listen", worker.listen, || true),
             heartbeat: resolver.period("worker.heartbeat", worker.heartbeat, default::HEARTBEAT),
+            history: resolver.period("worker.history", worker.history, Duration::ZERO),
         };
         let heartbeat = resolved.heartbeat;
         if heartbeat.subsec_nanos() != 0 || heartbeat.as_secs() > i32::MAX as u64 {

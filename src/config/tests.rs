@@ -334,15 +334,11 @@ handler = { noop = true }
 #[test]
 fn work_this_release_does_not_do_is_refused() {
     insta::assert_snapshot!(findings(r#"
-[worker]
-schedule = true
 [http]
 api_token = "x"
 [api]
 enabled = true
 prefix = "api"
-[cron]
-monitor_interval = "1m"
 [events]
 enabled = true
 unhandled = "drop"
@@ -350,26 +346,76 @@ unhandled = "drop"
 event = ""
 module = "m"
 retry = { max_attempts = 0 }
-[[schedules]]
-queue = "report"
-cron = "0 9 * * 1-5"
+"#), @r#"
+    3: http.api_token: this release does not serve the /api routes; leave the key out
+    5: api.enabled: [api] enabled = true: this release does not serve the /api routes; set it to false
+    6: api.prefix: must begin with "/"
+    8: events.enabled: [events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it
+    9: events.unhandled: must be "complete" or "hold", not "drop"
+    10: events.handler[0]: needs something to run it: http = "https://…"
+    11: events.handler[0].event: must have 1 to 255 characters
+    13: events.handler[0].retry.max_attempts: must be at least 1
+    "#);
+}
+
+#[test]
+fn schedules_are_read_and_those_that_mean_nothing_refused() {
+    insta::assert_snapshot!(findings(r#"
+[cron]
+monitor_interval = "1m"
+worker_interval = "500ms"
+clock_interval = "1h"
+ledger_retention = "1s"
+zoneinfo = "/nowhere"
 [[schedules]]
 queue = ""
 "#), @r#"
-    3: worker.schedule: this release does not fire schedules; leave the key out and let a Node pg-boss with `schedule: true` fire them
-    5: http.api_token: this release does not serve the /api routes; leave the key out
-    7: api.enabled: [api] enabled = true: this release does not serve the /api routes; set it to false
-    8: api.prefix: must begin with "/"
-    10: cron.monitor_interval: must be at most 45s
-    12: events.enabled: [events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it
-    13: events.unhandled: must be "complete" or "hold", not "drop"
-    14: events.handler[0]: needs something to run it: http = "https://…"
-    15: events.handler[0].event: must have 1 to 255 characters
-    17: events.handler[0].retry.max_attempts: must be at least 1
-    18: schedules: [[schedules]]: this release does not fire schedules; remove them, and let a Node pg-boss keep them
-    21: schedules[1]: needs cron = "…" or rrule = "…"
-    22: schedules[1].queue: must not be empty
+    3: cron.monitor_interval: must be at most 45s
+    4: cron.worker_interval: must be at least 1s
+    5: cron.clock_interval: must be at most 10m
+    6: cron.ledger_retention: must be at least 1m
+    7: cron.zoneinfo: /nowhere has no time zones: /nowhere: No such file or directory (os error 2)
+    8: schedules[0]: needs cron = "…" or rrule = "…"
+    9: schedules[0].queue: must not be empty
     "#);
+    insta::assert_snapshot!(findings(r#"
+[[schedules]]
+queue = "report"
+cron = "0 9 * * 1-5"
+timezone = "Europe/Berlin"
+data = { kind = "daily" }
+options = { priority = 5 }
+missed = "once"
+catch_up = 3
+[[schedules]]
+queue = "report"
+cron = "61 * * * *"
+[[schedules]]
+queue = "report"
+cron = "* * * * *"
+timezone = "Europe/Berlim"
+missed = "twice"
+catch_up = 20000
+[[schedules]]
+queue = "report"
+rrule = "FREQ=SOMETIMES"
+cron = "* * * * *"
+"#), @r#"
+    10: schedules[1]: "61 * * * *" is no cron expression: minute "61" is not between 0 and 59
+    13: schedules[2]: there is no time zone "Europe/Berlim"; names are as in Europe/Berlin, or UTC
+    17: schedules[2].missed: must be "skip" or "once"
+    18: schedules[2].catch_up: must be at most 10000
+    19: schedules[3]: has both cron and rrule; keep one
+    "#);
+    let off = "[worker]\nschedule = false\n[[schedules]]\nqueue = 'q'\ncron = '* * * * *'";
+    assert!(findings(off).contains("worker.schedule is on"), "{}", findings(off));
+    let read = report(
+        "[[schedules]]\nqueue = 'q'\ncron = '@daily'\ndata = { n = 1 }",
+        &[("DATABASE_URL", "postgres://db/app")],
+    );
+    let schedule = read.config.schedules.first().expect("it is declared");
+    assert_eq!(schedule.data.as_ref().map(|data| data.get()), Some(r#"{"n":1}"#));
+    assert!(read.config.worker.schedule);
 }
 
 #[test]
@@ -479,6 +525,11 @@ fn every_value_has_its_origin() {
     queues."a b".batch_size = 7 (default)
     queues."a b".poll_interval = 500ms (default)
     queues."a b".handler.log = true (FILE:7)
+    cron.zoneinfo = (the newest there is) (default)
+    cron.monitor_interval = 30s (default)
+    cron.worker_interval = 5s (default)
+    cron.clock_interval = 10m (default)
+    cron.ledger_retention = 30d (default)
     "#);
 }
 

@@ -44,6 +44,13 @@ pub enum Capability {
     BackoffAdds,
     /// Backoff counts a delay of 0 as 1 (37, pg-boss 12.26).
     BackoffFloor,
+    /// What is filed of a schedule is told apart by the queue's name alone (24 and 25, up to pg-boss 11.0).
+    ScheduleKeyName,
+    /// `schedule.kind` and `schedule.last_job_id`: rules, and a policy for what was missed (41, pg-boss 12.31).
+    ScheduleKind,
+    /// What is filed of a cron schedule is told apart by the minute it was due in (42, pg-boss 12.33), and not by the one
+    /// it was filed in.
+    ScheduleSlot,
     /// `job_now()` (42, pg-boss 12.33).
     JobNow,
     /// The index for priority order, i11, has taken the place of the one by time, i5 (40, pg-boss 12.30). Built some time
@@ -81,7 +88,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 34] = [
+    pub const ALL: [Capability; 37] = [
         Capability::V10,
         Capability::Exclusive,
         Capability::Groups,
@@ -101,6 +108,9 @@ impl Capability {
         Capability::RetryDelayMax,
         Capability::BackoffAdds,
         Capability::BackoffFloor,
+        Capability::ScheduleKeyName,
+        Capability::ScheduleKind,
+        Capability::ScheduleSlot,
         Capability::JobNow,
         Capability::PriorityIndex,
         Capability::StartNow,
@@ -140,6 +150,9 @@ impl Capability {
             Capability::RetryDelayMax => "retry_delay_max",
             Capability::BackoffAdds => "backoff_adds",
             Capability::BackoffFloor => "backoff_floor",
+            Capability::ScheduleKeyName => "schedule_key_name",
+            Capability::ScheduleKind => "schedule_kind",
+            Capability::ScheduleSlot => "schedule_slot",
             Capability::JobNow => "job_now",
             Capability::PriorityIndex => "priority_index",
             Capability::StartNow => "start_now",
@@ -169,12 +182,13 @@ impl Capability {
             Capability::Heartbeat => "12.12",
             Capability::Flows | Capability::InlineFlows => "12.19",
             Capability::Notify => "12.21",
-            Capability::FetchOrderById => "10.1.5",
+            Capability::FetchOrderById | Capability::ScheduleKeyName => "10.1.5",
             Capability::Lineage => "12.23",
             Capability::DeadLetterKey | Capability::BackoffFloor | Capability::FetchInclusive => "12.26",
             Capability::DeadLetterGroup => "12.28",
             Capability::PriorityIndex => "12.30",
-            Capability::JobNow => "12.33",
+            Capability::ScheduleKind => "12.31",
+            Capability::JobNow | Capability::ScheduleSlot => "12.33",
             Capability::SourceOutput => "12.35",
             Capability::TraceContext => "12.36",
             Capability::UpsertByKey => "12.37",
@@ -213,6 +227,9 @@ impl Capability {
             Capability::UpsertByKey => catalog.has_column("job", "upsert_by_key"),
             Capability::RetryDelayMax => catalog.has_column("job", "retry_delay_max"),
             Capability::BackoffAdds => matches!(version, 25 | 26),
+            Capability::ScheduleKeyName => version <= 25,
+            Capability::ScheduleSlot => version >= 42,
+            Capability::ScheduleKind => catalog.has_column("schedule", "kind"),
             Capability::JobNow => catalog.has_function("job_now"),
             Capability::PriorityIndex => version >= 40 && built(catalog, "job_common_i11"),
             Capability::StartNow => version >= 46,

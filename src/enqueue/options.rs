@@ -67,7 +67,7 @@ pub struct SendOptions {
 
 impl SendOptions {
     /// Checks what the database would not: pg-boss leaves these rules to its clients.
-    pub(super) fn validate(&self, dialect: &Dialect) -> Result<(), Error> {
+    pub(crate) fn validate(&self, dialect: &Dialect) -> Result<(), Error> {
         let v10 = dialect.has(Capability::V10);
         let needs = |given: bool, what: &'static str, capability: Capability| {
             if given && !dialect.has(capability) {

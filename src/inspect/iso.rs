@@ -22,10 +22,6 @@ pub fn maybe<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result
 }
 
 /// For `serialize_with`: `None` is left out by `skip_serializing_if`, `Some(None)` is `null`.
-#[expect(
-    clippy::option_option,
-    reason = "a key that a schema lacks is left out, one without a value is null"
-)]
 pub fn known<S: Serializer>(at: &Option<Option<DateTime<Utc>>>, serializer: S) -> Result<S::Ok, S::Error> {
     maybe(&at.flatten(), serializer)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::queue::{QueueRow, queues};
+use super::schedules::check_schedules;
 use crate::config::{Config, EnsureConfig, Finding, Severity};
 use crate::dialect::{Capability, Dialect, NEWEST, OLDEST, lacking};
 use crate::handler;
@@ -34,11 +35,11 @@ impl Readiness {
         });
     }
 
-    fn error(&mut self, key: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn error(&mut self, key: impl Into<String>, message: impl Into<String>) {
         self.say(Severity::Error, key, message);
     }
 
-    fn notice(&mut self, key: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn notice(&mut self, key: impl Into<String>, message: impl Into<String>) {
         self.say(Severity::Notice, key, message);
     }
 }
@@ -176,6 +177,9 @@ pub async fn check_database(executor: &impl Executor, config: &Config) -> Result
             );
         }
     }
+    if config.worker.schedule {
+        check_schedules(&mut found, executor, &dialect, config).await?;
+    }
     Ok(found)
 }
 
@@ -184,7 +188,7 @@ fn key(queue: &str) -> String {
     crate::config::dotted("queues", queue)
 }
 
-fn lacks(version: i32, what: &str, capability: Capability) -> String {
+pub(super) fn lacks(version: i32, what: &str, capability: Capability) -> String {
     format!(
         "schema version {version} has no {what}; pg-boss {} has",
         capability.release()

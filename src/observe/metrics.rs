@@ -6,7 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use super::labels::{ERROR_CLASSES, PoolState, Rescue, SettleOp, Wakeup};
@@ -51,6 +52,8 @@ pub struct Metrics {
     pub fence_rejections: IntCounterVec,
     pub heartbeats: IntCounterVec,
     pub rescued_jobs: IntCounterVec,
+    pub schedule_fires: IntCounterVec,
+    pub schedule_lateness: Histogram,
     pub schema_version: IntGauge,
     pub schema_supported: IntGauge,
     pub listen_connected: IntGauge,
@@ -163,6 +166,16 @@ impl Metrics {
                 "pgboss_rescued_jobs_total",
                 "Jobs taken back from a worker that fell silent or overran.",
                 &["queue", "reason"],
+            ),
+            schedule_fires: made.counters(
+                "pgboss_schedule_fires_total",
+                "Occurrences of schedules, by what became of them; of those that were missed at most a hundred each.",
+                &["queue", "result"],
+            ),
+            schedule_lateness: made.histogram(
+                "pgboss_schedule_lateness_seconds",
+                "Seconds from an occurrence until its job was sent.",
+                WAITS,
             ),
             schema_version: made.gauge("pgboss_schema_version", "The schema version found; 0 when none is."),
             schema_supported: made.gauge(
@@ -301,6 +314,12 @@ impl Maker<'_> {
         made
     }
 
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let made = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())).expect(NAMES);
+        self.register(made.clone());
+        made
+    }
+
     fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
         let made = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels).expect(NAMES);
         self.register(made.clone());
@@ -333,6 +352,8 @@ mod tests {
         "pgboss_fence_rejections_total",
         "pgboss_heartbeats_total",
         "pgboss_rescued_jobs_total",
+        "pgboss_schedule_fires_total",
+        "pgboss_schedule_lateness_seconds",
         "pgboss_schema_version",
         "pgboss_schema_supported",
         "pgboss_listen_connected",
@@ -358,6 +379,7 @@ mod tests {
         metrics.settle_duration.with_label_values(&["complete"]).observe(0.002);
         metrics.settle_batch_size.with_label_values(&["complete"]).observe(20.0);
         metrics.http_push_requests.with_label_values(&["email", "2xx"]).inc();
+        metrics.schedule_fires.with_label_values(&["email", "fired"]).inc();
         metrics
     }
 
@@ -384,6 +406,7 @@ mod tests {
             "state",
             "version",
             "status_class",
+            "result",
         ]);
         for family in used().registry.gather() {
             for metric in family.get_metric() {

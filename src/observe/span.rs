@@ -133,6 +133,13 @@ impl ProcessSpan {
         &self.context
     }
 
+    /// The trace it is in, unless there is none.
+    pub fn trace_id(&self) -> Option<String> {
+        let span = self.context.span();
+        let context = span.span_context();
+        context.is_valid().then(|| context.trace_id().to_string())
+    }
+
     /// How the statement that writes the verdict refers to this attempt.
     pub fn link(&self) -> RunLink {
         RunLink {

@@ -172,6 +172,18 @@ impl Cron {
         None
     }
 
+    /// Whether every hour is meant.
+    pub(super) fn is_hourly(&self) -> bool {
+        self.hours.count_ones() == 24
+    }
+
+    /// The local seconds that match, both ends included.
+    pub(super) fn local_within(&self, from: i64, until: i64) -> impl Iterator<Item = i64> + '_ {
+        std::iter::successors(self.first_local(from, until), move |last| {
+            self.first_local(last + 1, until)
+        })
+    }
+
     /// The first local second that matches, both ends included.
     fn first_local(&self, from: i64, until: i64) -> Option<i64> {
         let mut day = Day::of(from);

@@ -5,6 +5,12 @@
 //! depend on how long ago a rule began nor on how often it recurs: the period an instant is in is reached by
 //! arithmetic. (The crate `rrule` walks from DTSTART and does not return before it has found something, which for a
 //! rule that has nothing left is at the end of its calendar; it is asked in the tests.)
+//!
+//! Where npm rrule-temporal, which pg-boss asks, departs from the RFC and that decides whether a job is sent, it is
+//! followed: a local time that does not exist is left out, INTERVAL of hours and less is of absolute time, single hours
+//! leave the second of two equal ones out, and BYWEEKNO alone takes a weekday that changes from year to year. It is not
+//! where FREQ=YEARLY has BYYEARDAY beside BYDAY or BYMONTHDAY, or BYMONTHDAY beside a numbered BYDAY without BYMONTH:
+//! there it means either, or forgets the one; here both have to hold, as the RFC has it.
 
 mod days;
 mod text;

@@ -13,7 +13,7 @@ const OLD: Template = Template(include_str!("old_warnings.sql"));
 #[derive(Debug, Clone, PartialEq)]
 pub struct Warning {
     /// pg-boss's name for it: `queue_backlog`, `slow_query`, `monitor_backoff`, `xmin_horizon`, `autovacuum_disabled`,
-    /// `index_bloat`.
+    /// `index_bloat`, `clock_skew`, `invalid_schedule`.
     pub kind: &'static str,
     /// What it is and what to do about it.
     pub message: String,
@@ -23,7 +23,7 @@ pub struct Warning {
 
 impl Warning {
     /// Logs it, and writes it into the table `warning` if `keep` and the schema has one.
-    pub(super) async fn say(&self, executor: &impl Executor, dialect: &Dialect, keep: bool) -> Result<(), Error> {
+    pub(crate) async fn say(&self, executor: &impl Executor, dialect: &Dialect, keep: bool) -> Result<(), Error> {
         tracing::warn!(kind = self.kind, "{}", self.message);
         if keep && dialect.catalog().has_table("warning") {
             let data = self.data.to_string();

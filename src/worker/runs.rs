@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
+use crate::chronicle::{Note, Notes};
 use crate::claim::Claimed;
 use crate::handler::Handler;
 use crate::job::{Job, Outcome, Verdict};
@@ -26,6 +27,7 @@ pub(super) struct Runs {
     verdicts: Verdicts,
     metrics: Metrics,
     tracer: Tracer,
+    notes: Option<Notes>,
     tally: Arc<Tally>,
 }
 
@@ -36,7 +38,14 @@ struct Tally {
 }
 
 impl Runs {
-    pub(super) fn new(life: Lifecycle, leases: Leases, verdicts: Verdicts, metrics: Metrics, tracer: Tracer) -> Runs {
+    pub(super) fn new(
+        life: Lifecycle,
+        leases: Leases,
+        verdicts: Verdicts,
+        metrics: Metrics,
+        tracer: Tracer,
+        notes: Option<Notes>,
+    ) -> Runs {
         let tally = Tally {
             in_flight: watch::Sender::new(0),
             unwritten: AtomicUsize::new(0),
@@ -48,6 +57,7 @@ impl Runs {
             verdicts,
             metrics,
             tracer,
+            notes,
             tally: Arc::new(tally),
         }
     }
@@ -87,6 +97,16 @@ impl Runs {
                 let ended = attempt(&handler, &job, deadline, &lost, &runs.life.hard, trace).await;
                 (ended, Some(started.elapsed()))
             };
+            let trace_id = span.trace_id();
+            let note = |outcome, error| Note {
+                queue: job.queue.to_string(),
+                attempt: job.attempt,
+                started_on: job.started_on,
+                took: claimed.elapsed(),
+                outcome,
+                error,
+                trace_id: trace_id.clone(),
+            };
             let (verdict, expired) = match ended {
                 Ended::Verdict(verdict) => (verdict, false),
                 Ended::Expired(verdict) => (verdict, true),
@@ -98,12 +118,26 @@ impl Runs {
                         runs.metrics.fence_rejections.with_label_values(&[name]).inc();
                     }
                     span.end(outcome, None);
+                    leave(runs.notes.as_ref(), || note(outcome, None));
                     ending.ended(outcome);
                     return;
                 }
             };
             ending.has_verdict = true;
-            let told = Box::new(move |outcome| ending.ended(outcome));
+            // What an attempt came to is known when the row is written; until then the note waits with the verdict.
+            let noted = runs.notes.clone().map(|notes| {
+                let error = match &verdict {
+                    Verdict::Fail(error) => Some(error.in_one_line().to_string()),
+                    _ => None,
+                };
+                (notes, note(Outcome::Fenced, error), claimed)
+            });
+            let told = Box::new(move |outcome| {
+                if let Some((notes, note, claimed)) = noted {
+                    leave(Some(&notes), || Note { outcome, took: claimed.elapsed(), ..note });
+                }
+                ending.ended(outcome);
+            });
             let settlement = Settlement { job, queue, verdict, expired, span, ran, told };
             // A settler that is gone has given up; the job runs again when its lease is over.
             let _ = runs.verdicts.send(settlement).await;
@@ -126,6 +160,15 @@ impl Runs {
             has_verdict: false,
             told: false,
         }
+    }
+}
+
+/// Leaves a note, if anybody keeps them; one that does not fit is forgotten, for nothing waits for it.
+fn leave(notes: Option<&Notes>, note: impl FnOnce() -> Note) {
+    if let Some(notes) = notes
+        && notes.try_send(note()).is_err()
+    {
+        tracing::debug!("an attempt was not noted: those before it are not written yet");
     }
 }
 

@@ -122,7 +122,7 @@ fn every_write_of_a_verdict_is_fenced() {
 
 #[test]
 fn rows_are_judged_by_the_database_s_clock() {
-    let rooms = ["enqueue", "claim", "run", "settle", "upkeep", "desk"];
+    let rooms = ["enqueue", "claim", "run", "settle", "upkeep", "schedule", "desk"];
     assert_eq!(within(&rooms, &["Utc::now", "SystemTime::now", "Local::now"]), NOTHING);
 }
 
@@ -169,6 +169,10 @@ fn pure_decisions_never_wait() {
         "settle/jsonb.rs",
         "handler/http/answer.rs",
         "handler/http/signature.rs",
+        "schedule/cron",
+        "schedule/pass.rs",
+        "schedule/recurrence.rs",
+        "schedule/rule",
         "dialect/capability.rs",
         "dialect/template.rs",
         "config",

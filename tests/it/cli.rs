@@ -1,6 +1,7 @@
 //! The program as a user meets it: arguments, output, exit codes.
 
 mod check;
+mod decide;
 mod jobs;
 mod send;
 
@@ -13,19 +14,19 @@ use serde_json::Value;
 use crate::support::Schema;
 
 /// What a command came to.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Ended {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.out, self.err))
     }
 
     /// The output of a command that did what it should.
-    fn well(self) -> Ended {
+    pub fn well(self) -> Ended {
         assert_eq!(self.code, 0, "{}\n{}", self.out, self.err);
         self
     }
@@ -43,7 +44,7 @@ impl From<Output> for Ended {
 }
 
 /// The program with nothing of our environment, in a directory with nothing in it.
-fn program(directory: &Path, arguments: &[&str]) -> Command {
+pub fn program(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_strawboss"));
     command
         .args(arguments)
@@ -53,14 +54,14 @@ fn program(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(arguments: &[&str]) -> Ended {
+pub fn run(arguments: &[&str]) -> Ended {
     let directory = tempfile::tempdir().expect("a directory");
     let mut command = program(directory.path(), arguments);
     command.output().expect("the program runs").into()
 }
 
 /// Runs a command against a schema.
-fn run_on(schema: &Schema, arguments: &[&str]) -> Ended {
+pub fn run_on(schema: &Schema, arguments: &[&str]) -> Ended {
     let database = ["--database-url", &schema.url, "--schema", &schema.name];
     run(&[arguments, &database].concat())
 }

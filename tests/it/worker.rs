@@ -31,6 +31,7 @@ fn config(schema: &Schema, queues: &[&str]) -> Config {
             pool_size: 5,
         },
         worker: WorkerConfig {
+            schedule: false,
             concurrency: 20,
             shutdown_grace: Duration::from_secs(5),
             heartbeat: Duration::from_secs(10),

@@ -1,5 +1,6 @@
 //! Which days a rule means.
 
+use jiff::ToSpan;
 use jiff::civil::{Date, Weekday};
 
 use super::{Frequency, Refused};
@@ -30,6 +31,8 @@ pub(super) struct Days {
     pub week_days: Vec<(i16, Weekday)>,
     pub week_start: Weekday,
     pub skip: Skip,
+    /// The weekday of named weeks is left to DTSTART.
+    pub adrift: bool,
 }
 
 impl Days {
@@ -67,7 +70,7 @@ impl Days {
     pub fn anchored(mut self, start: Date) -> Days {
         let unsaid = self.month_days.is_empty() && self.year_days.is_empty() && self.week_days.is_empty();
         match self.frequency {
-            Frequency::Yearly if unsaid && !self.weeks.is_empty() => self.week_days.push((0, start.weekday())),
+            Frequency::Yearly if unsaid && !self.weeks.is_empty() => self.adrift = true,
             Frequency::Yearly if unsaid => {
                 self.month_days.push(start.day());
                 if self.months.is_empty() {
@@ -135,13 +138,39 @@ impl Days {
         }
     }
 
-    /// Weeks are those of ISO 8601, whatever day they are said to start on.
     fn have_week(&self, date: Date) -> bool {
-        let week = date.iso_week_date();
-        let length = if week.in_long_year() { 53 } else { 52 };
-        let week = week.week();
-        self.weeks
-            .iter()
-            .any(|named| *named == week || *named == week - length - 1)
+        let year = self.week_year(date);
+        let (begin, end) = (self.first_week(year), self.first_week(year + 1));
+        let (week, length) = (days_between(begin, date) / 7 + 1, days_between(begin, end) / 7);
+        let mut named = self.weeks.iter().map(|named| i64::from(*named));
+        named.any(|named| named == week || named == week - length - 1)
     }
+
+    /// The year of whose weeks a day is.
+    pub fn week_year(&self, date: Date) -> i16 {
+        let year = date.year();
+        if date < self.first_week(year) {
+            year - 1
+        } else if year < 9999 && date >= self.first_week(year + 1) {
+            year + 1
+        } else {
+            year
+        }
+    }
+
+    /// When the first week of a year begins: that with its 4th of January.
+    pub fn first_week(&self, year: i16) -> Date {
+        Date::new(year, 1, 4).map_or(Date::MAX, |fourth| self.week(fourth))
+    }
+
+    /// The first day of a week.
+    pub fn week(&self, date: Date) -> Date {
+        let since = date.weekday().since(self.week_start);
+        date.checked_sub(i64::from(since).days()).unwrap_or(date)
+    }
+}
+
+/// How many days later `to` is.
+pub(super) fn days_between(from: Date, to: Date) -> i64 {
+    from.duration_until(to).as_hours() / 24
 }

@@ -179,6 +179,7 @@ pub(super) fn parse(text: &str, zone: &TimeZone, named: impl Fn(&str) -> Option<
             week_day(value).ok_or_else(|| Refused::new(format!("there is no WKST={value}")))
         })?,
         skip: skip(part("RSCALE"), part("SKIP"))?,
+        adrift: false,
     };
     let hours = list(part("BYHOUR"), "BYHOUR", 0..=23)?;
     let minutes = list(part("BYMINUTE"), "BYMINUTE", 0..=59)?;

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use jiff::civil::{Date, DateTime, Time};
+use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Span, Timestamp, ToSpan};
 
 use super::Frequency;
-use super::days::Skip;
+use super::days::{Skip, days_between};
 use super::text::Parts;
 
 /// As many days, hours and steps are gone through in search of one occurrence before there is said to be none; days for
@@ -18,7 +18,13 @@ const PATIENCE: usize = 40_000;
 pub(super) fn after(parts: &Parts, from: i64, to: i64) -> Box<dyn Iterator<Item = i64> + '_> {
     let from = from.max(parts.begins - 1);
     let to = parts.until.map_or(to, |until| until.min(to));
-    if parts.frequency <= Frequency::Daily {
+    if parts.days.adrift {
+        let mut from = from;
+        Box::new(std::iter::from_fn(move || {
+            from = Calendar::new(parts, from, to).next()?;
+            Some(from)
+        }))
+    } else if parts.frequency <= Frequency::Daily {
         Box::new(Calendar::new(parts, from, to))
     } else {
         Box::new(Clock::new(parts, from, to))
@@ -68,6 +74,9 @@ struct Calendar<'a> {
     /// What BYSETPOS chose in the period.
     chosen: VecDeque<i64>,
     times: Times,
+    /// The weekday, where DTSTART says it and not the rule. What pg-boss takes is that of DTSTART's date in the period
+    /// in which it begins to look.
+    week_day: Option<Weekday>,
     over: bool,
 }
 
@@ -84,10 +93,18 @@ impl<'a> Calendar<'a> {
             slot: 0,
             chosen: VecDeque::new(),
             times: Times::of(parts),
+            week_day: None,
             over: since.is_none() || to <= from,
         };
         // The day put off from the period before, and a week that began in the year before.
         calendar.period = (calendar.number(calendar.since.date()) / parts.interval - 1).max(0) - 1;
+        if parts.days.adrift {
+            let years = i64::from(calendar.since.year() - parts.start.year()) / parts.interval;
+            calendar.period = years - 1;
+            let span = Span::new().try_years(years.saturating_mul(parts.interval));
+            let aligned = span.and_then(|span| parts.start.date().checked_add(span));
+            calendar.week_day = aligned.ok().map(Date::weekday);
+        }
         calendar
     }
 
@@ -96,17 +113,17 @@ impl<'a> Calendar<'a> {
         let start = self.parts.start.date();
         let months = |date: Date| i64::from(date.year()) * 12 + i64::from(date.month());
         match self.parts.frequency {
+            Frequency::Yearly if self.weekly() => i64::from(self.parts.days.week_year(date) - start.year()),
             Frequency::Yearly => i64::from(date.year() - start.year()),
             Frequency::Monthly => months(date) - months(start),
-            Frequency::Weekly => days_between(self.week(start), self.week(date)) / 7,
+            Frequency::Weekly => days_between(self.parts.days.week(start), self.parts.days.week(date)) / 7,
             _ => days_between(start, date),
         }
     }
 
-    /// The first day of a week.
-    fn week(&self, date: Date) -> Date {
-        let since = date.weekday().since(self.parts.days.week_start);
-        date.checked_sub(i64::from(since).days()).unwrap_or(date)
+    /// Whether years are taken as so many weeks.
+    fn weekly(&self) -> bool {
+        !self.parts.days.weeks.is_empty()
     }
 
     /// The first and the last day of the period.
@@ -117,6 +134,10 @@ impl<'a> Calendar<'a> {
         Some(match self.parts.frequency {
             Frequency::Yearly => {
                 let first = start.first_of_year().checked_add(span(Span::try_years)?).ok()?;
+                if self.weekly() {
+                    let next = self.parts.days.first_week(first.year().checked_add(1)?);
+                    return Some((self.parts.days.first_week(first.year()), next.yesterday().ok()?));
+                }
                 (first, first.last_of_year())
             }
             Frequency::Monthly => {
@@ -124,7 +145,7 @@ impl<'a> Calendar<'a> {
                 (first, first.last_of_month())
             }
             Frequency::Weekly => {
-                let first = self.week(start).checked_add(span(Span::try_weeks)?).ok()?;
+                let first = self.parts.days.week(start).checked_add(span(Span::try_weeks)?).ok()?;
                 (first, first.checked_add(6.days()).ok()?)
             }
             _ => {
@@ -150,7 +171,8 @@ impl<'a> Calendar<'a> {
             step();
             // What the month before puts off to this one's first day is of that month's period.
             let put_off = forward && date == first && days.overflows(date) && !days.month_days.contains(&1);
-            if days.have(date) && !put_off {
+            let on_its_day = self.week_day.is_none_or(|day| date.weekday() == day);
+            if days.have(date) && on_its_day && !put_off {
                 found.push_back(date);
             }
             day = date.tomorrow().ok();
@@ -385,6 +407,10 @@ impl<'a> Clock<'a> {
             let Some(local) = local(at, &self.parts.zone) else {
                 return false;
             };
+            if self.repeats(at, local) {
+                self.number += 1;
+                continue;
+            }
             let past = i64::from(local.minute()) * 60 + i64::from(local.second());
             let named = |named: &Option<Vec<i8>>, value: i8| named.as_ref().is_none_or(|named| named.contains(&value));
             let sub_minute = i64::from(local.second());
@@ -410,6 +436,14 @@ impl<'a> Clock<'a> {
             self.number = whole.max(self.number + 1);
         }
         false
+    }
+
+    /// Whether it is the same hour of the clock as a step ago: pg-boss goes through an hour that comes twice once, where
+    /// it steps by single hours.
+    fn repeats(&self, at: i64, now: DateTime) -> bool {
+        self.unit == 3600
+            && self.parts.interval == 1
+            && local(at - 3600, &self.parts.zone).is_some_and(|before| before.hour() == now.hour())
     }
 
     /// When the next day that is meant begins.
@@ -502,9 +536,4 @@ fn instant(local: DateTime, zone: &TimeZone) -> Option<i64> {
         AmbiguousOffset::Gap { .. } => return None,
     };
     offset.to_timestamp(local).ok().map(Timestamp::as_second)
-}
-
-fn days_between(from: Date, to: Date) -> i64 {
-    let apart = to.since(from).map(|span| span.get_days());
-    apart.map_or(0, i64::from)
 }

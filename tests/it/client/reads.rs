@@ -434,6 +434,33 @@ async fn the_schema_and_its_keys(release: Release) {
     let elsewhere = strawboss::Client::new(client.database().clone(), "nowhere_at_all");
     assert!(!elsewhere.is_installed().await.expect("asked"));
     assert_eq!(elsewhere.schema_version().await.expect("asked"), None);
+    // Node has registered itself in its own schema.
+    let instances = strawboss::Client::new(client.database().clone(), &both.theirs.name)
+        .get_instances()
+        .await;
+    if both.version() == 46 {
+        let ours = serde_json::to_value(instances.expect("read")).expect("JSON");
+        let theirs = both.boss("getInstances", json!([])).await;
+        let row = |told: &Value| told[0].as_object().cloned().expect("it has registered");
+        let (theirs, ours) = (row(&theirs), row(&ours));
+        assert!(theirs.keys().all(|key| ours.contains_key(key)), "{theirs:?} {ours:?}");
+        for key in [
+            "id",
+            "name",
+            "host",
+            "pid",
+            "version",
+            "supervise",
+            "config",
+            "startedOn",
+            "stoppedOn",
+        ] {
+            assert_eq!(theirs.get(key), ours.get(key), "{key}");
+        }
+    } else {
+        let refused = instances.expect_err("no such table").to_string();
+        assert!(refused.contains("needs pg-boss 12.36 or later"), "{refused}");
+    }
     if both.version() < 35 {
         let refused = client
             .get_blocked_keys("q", None, None)

@@ -5,6 +5,7 @@ use strawboss::client::FetchOptions;
 use strawboss::desk::Redrive;
 use strawboss::enqueue::{FlowJob, JobChanges, Match, QueueChanges, Waiting};
 use strawboss::inspect::{FindJobs, Page};
+use strawboss::schedule::Wanted;
 use strawboss::{QueueOptions, SendOptions};
 use uuid::Uuid;
 
@@ -236,7 +237,16 @@ async fn nothing_is_left_of_a_transaction(release: Release) {
         here.iter()
             .any(|job| job.data.as_ref().is_some_and(|data| data.get().contains("vain")))
     );
+    let daily = Wanted {
+        cron: "0 9 * * *".to_owned(),
+        ..Wanted::default()
+    };
+    within.schedule("q", &daily).await.expect("scheduled");
+    assert_eq!(within.get_schedules(Some("q")).await.expect("read").len(), 1);
+    assert!(within.unschedule("q", "").await.expect("unscheduled"));
+    within.schedule("q", &daily).await.expect("scheduled");
     transaction.rollback().await.expect("it rolls back");
+    assert!(both.client.get_schedules(None).await.expect("read").is_empty());
     both.assert_equal("nothing is left", &[]).await;
     both.same_rows(
         "of its queues, too",

@@ -29,6 +29,7 @@ fn config(schema: &Schema) -> Config {
             ..DatabaseConfig::default()
         },
         worker: WorkerConfig {
+            schedule: false,
             concurrency: 20,
             shutdown_grace: Duration::from_secs(5),
             ..WorkerConfig::default()

@@ -95,6 +95,7 @@ fn plays_a_worker_in_a_process_of_its_own() {
             ..DatabaseConfig::default()
         },
         worker: WorkerConfig {
+            schedule: false,
             heartbeat: Duration::from_secs(3),
             ..WorkerConfig::default()
         },

@@ -123,6 +123,7 @@ async fn a_worker_behind_a_pooler_works() {
                 pool_size: 5,
             },
             worker: WorkerConfig {
+                schedule: false,
                 concurrency: 4,
                 listen: true,
                 shutdown_grace: Duration::from_secs(5),

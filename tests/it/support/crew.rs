@@ -47,6 +47,7 @@ pub fn config(schema: &Schema, queues: &[&str]) -> Config {
             concurrency: 20,
             shutdown_grace: Duration::from_secs(10),
             heartbeat: Duration::from_secs(2),
+            schedule: false,
             ..WorkerConfig::default()
         },
         http: HttpConfig { listen: None },
