@@ -1,11 +1,15 @@
 -- Completes attempts that are still theirs; returns (name, id) of those written.
 -- Arrays of one length: $1 text[] queue, $2 uuid[] id, $3 int[] retry_count, $4 text[] output as JSON text or NULL,
--- $5 bool[] whether the row's heartbeat was lent by the claim. Locks the rows; by the primary key (name, id): `IS TRUE` keeps
+-- $5 bool[] whether the row's heartbeat was lent by the claim; with the flag `logged`, $6 uuid[] event_id, $7 text[] handler
+-- and $8 text[] key of the row that each leaves in the event system's log, the hole {log}. Locks the rows; by the primary key (name, id): `IS TRUE` keeps
 -- the state out of the planner's sight, which without statistics would go by i14 through everything that is active.
 -- On schemas 31 and 32 it also unblocks the children of what it completes, which later schemas leave to a supervisor.
 WITH verdict AS (
-  SELECT * FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[], $5::bool[])
-    AS v(name, id, retry_count, output, lent)
+  SELECT * FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[], $5::bool[]
+    , $6::uuid[], $7::text[], $8::text[]                                       --? +logged
+  ) AS v(name, id, retry_count, output, lent
+    , event_id, handler, key                                                   --? +logged
+  )
 ),
 done AS (
   UPDATE {table} j
@@ -17,7 +21,12 @@ done AS (
   WHERE j.name = v.name AND j.id = v.id AND (j.state = 'active') IS TRUE AND j.retry_count = v.retry_count
   RETURNING j.name, j.id
     , j.blocking                                                               --? inline_flows
+    , v.event_id, v.handler, v.key                                             --? +logged
 )
+, logged AS (                                                                  --? +logged
+  INSERT INTO {log} (event_id, handler_name, idempotency_key)                  --? +logged
+  SELECT event_id, handler, key FROM done                                      --? +logged
+)                                                                              --? +logged
 , freed AS (                                                                   --? inline_flows
   SELECT d.child_name, d.child_id, count(*)::int AS parents                    --? inline_flows
   FROM done JOIN {schema}.job_dependency d                                     --? inline_flows

@@ -54,12 +54,12 @@ pub fn others(straw: &Straw, queue: &Queue) -> Vec<Statement> {
         statement(
             "release",
             &RELEASE.render(dialect, table),
-            "text[], uuid[], int[], bool[], timestamptz[]",
+            "text[], uuid[], int[], bool[], timestamptz[], float8[]",
         ),
         statement(
             "release otherwise",
             &RELEASE.render_with(dialect, table, &["swap"]),
-            "text[], uuid[], int[], bool[], timestamptz[]",
+            "text[], uuid[], int[], bool[], timestamptz[], float8[]",
         ),
         statement("touch", &TOUCH.render(dialect, table), "text[], uuid[], int[]"),
         statement(
@@ -95,6 +95,9 @@ async fn all_can_be_prepared_in_every_dialect() {
     for release in [&[Release::V12_20_0, Release::V12_21_0], &Release::ALL[..]].concat() {
         let schema = Schema::new(release).await;
         let straw = Straw::on(&schema).await;
+        let log =
+            "create temp table event_log (event_id uuid, handler_name varchar(255), idempotency_key varchar(500))";
+        schema.execute(log).await;
         let partition = json!({"policy": "standard", "partition": true});
         schema
             .execute(&format!("select {{schema}}.create_queue('apart', '{partition}')"))
@@ -107,7 +110,14 @@ async fn all_can_be_prepared_in_every_dialect() {
             let claims = every_terms()
                 .into_iter()
                 .flat_map(|terms| Policy::ALL.map(|policy| claim(&straw, &queue, policy, &terms)));
-            for Statement { what, sql, types } in claims.chain(others(&straw, &queue)) {
+            let logged = Statement {
+                what: "complete and log",
+                sql: COMPLETE
+                    .render_with(&straw.dialect, &queue.table, &["logged"])
+                    .replace("{log}", "event_log"),
+                types: "text[], uuid[], int[], text[], bool[], uuid[], text[], text[]",
+            };
+            for Statement { what, sql, types } in claims.chain(others(&straw, &queue)).chain([logged]) {
                 let prepare = format!("prepare probe ({types}) as {sql}; deallocate probe");
                 let prepared = schema.client().batch_execute(&prepare).await;
                 prepared.unwrap_or_else(|error| panic!("pg-boss {release}, {what}: {error:?}\n{sql}"));
