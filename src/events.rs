@@ -2,11 +2,16 @@
 
 mod circuit;
 mod deep;
+mod delivery;
 mod key;
+mod keys;
+pub mod layer;
 mod retry;
 mod validation;
 
 pub use circuit::{Admission, Breaker, CircuitPolicy, CircuitState, Said};
+pub use delivery::{Delivery, Metadata};
 pub use key::{KeyTemplate, Missing};
+pub use keys::{Entry, Held, KeyKeeper, Keys};
 pub use retry::Backoff;
 pub use validation::{Fault, PayloadSchema, Violation};
