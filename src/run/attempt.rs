@@ -70,7 +70,7 @@ pub async fn attempt(
     ended
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
     HandlerError::retry(format!("handler panicked: {}", told(panic))).named("PanicError")
 }
 
