@@ -124,6 +124,7 @@ impl Call {
             group: None,
             singleton_key: None,
             trace_context: None,
+            ctid: None,
         };
         let context = Context {
             cancelled: CancellationToken::new(),
