@@ -68,6 +68,7 @@ pub trait EventHandler: Send + Sync + 'static {
 #[derive(Debug, Clone, Default)]
 pub struct Handlers {
     defaults: Defaults,
+    outbox_schema: Option<String>,
     registered: Vec<Registered>,
 }
 
@@ -122,8 +123,19 @@ impl Handlers {
     pub fn new(defaults: Defaults) -> Handlers {
         Handlers {
             defaults,
-            registered: Vec::new(),
+            ..Handlers::default()
         }
+    }
+
+    /// Finds the app's event tables in that schema, unquoted; `public` by default.
+    pub fn in_schema(mut self, outbox_schema: impl Into<String>) -> Handlers {
+        self.outbox_schema = Some(outbox_schema.into());
+        self
+    }
+
+    /// Where the app's event tables are, unquoted.
+    pub fn outbox_schema(&self) -> &str {
+        self.outbox_schema.as_deref().unwrap_or("public")
     }
 
     /// What holds for handlers that do not say otherwise.

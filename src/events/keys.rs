@@ -242,7 +242,7 @@ impl KeyKeeper {
             // A new session holds nothing, so there is nothing to let go of.
             self.end_session();
             freed.clear();
-            let client = database.within(PATIENCE, session(&database)).await?;
+            let client = database.within(PATIENCE, Box::pin(session(&database))).await?;
             self.client = Some(client);
             database.within(PATIENCE, self.regain()).await?;
         }

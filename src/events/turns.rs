@@ -104,18 +104,16 @@ impl fmt::Debug for Turns {
 /// The servant that answers, one statement for all questions that have gathered.
 pub struct TurnKeeper {
     database: Database,
-    watch: Watch,
     home: Home,
     questions: mpsc::Receiver<Question>,
 }
 
 impl TurnKeeper {
     /// A servant, and where it is asked.
-    pub fn new(database: Database, watch: Watch, home: Home) -> (TurnKeeper, Turns) {
+    pub fn new(database: Database, home: Home) -> (TurnKeeper, Turns) {
         let (questions, asked) = mpsc::channel(GROUP);
         let keeper = TurnKeeper {
             database,
-            watch,
             home,
             questions: asked,
         };
@@ -123,7 +121,7 @@ impl TurnKeeper {
     }
 
     /// Answers until it is told that all is over, or nobody can ask any more.
-    pub async fn run(mut self, pulse: Pulse, over: CancellationToken) {
+    pub async fn run(mut self, watch: Watch, pulse: Pulse, over: CancellationToken) {
         let mut gathered = Vec::new();
         loop {
             pulse.beat();
@@ -139,7 +137,7 @@ impl TurnKeeper {
             gathered.retain(|question| !question.answer.is_closed());
             let answers = tokio::select! {
                 () = over.cancelled() => return,
-                answers = self.database.within(PATIENCE, self.answers(&gathered)) => answers,
+                answers = self.database.within(PATIENCE, self.answers(&watch, &gathered)) => answers,
             };
             if let Err(error) = &answers {
                 tracing::warn!(%error, "the turns of sequential handlers are not known; their deliveries wait");
@@ -155,8 +153,8 @@ impl TurnKeeper {
         }
     }
 
-    async fn answers(&self, questions: &[Question]) -> Result<Vec<Option<Duration>>, Error> {
-        let dialect = self.watch.clone().spoken().await;
+    async fn answers(&self, watch: &Watch, questions: &[Question]) -> Result<Vec<Option<Duration>>, Error> {
+        let dialect = watch.clone().spoken().await;
         let sql = AHEAD.render(&dialect, "job").replace("{delivery_id}", DELIVERY_ID);
         let sql = self.home.render(&sql);
         let handlers: Vec<&str> = questions.iter().map(|question| &*question.handler).collect();
