@@ -64,6 +64,7 @@ pub mod config;
 pub mod demo;
 pub mod dialect;
 pub mod enqueue;
+pub mod events;
 pub mod handler;
 pub mod home;
 pub mod inspect;

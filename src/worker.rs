@@ -1,5 +1,6 @@
 //! The crew put together: who is spawned, who tells whom, and how all of it stops.
 
+mod events;
 mod runs;
 mod stopping;
 
@@ -18,7 +19,9 @@ use crate::claim::{CLAIM, Consumer, Demand, Listener, Scout, Served, Slots, Term
 use crate::config::{Config, QueueConfig};
 use crate::dialect::{Needed, Watch, Watcher};
 use crate::enqueue::{QueueOptions, ensure};
+use crate::events::Handlers;
 use crate::handler::{self, Handler};
+use crate::home::Home;
 use crate::lifecycle::{Lifecycle, Quarters, Report};
 use crate::observe::{Health, Metrics, Tracer};
 use crate::postgres::{Class, Database, Settings};
@@ -27,6 +30,7 @@ use crate::run::{Keeper, Leases, TOUCH};
 use crate::server::Server;
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
 use crate::upkeep::Rescuer;
+use events::Events;
 use runs::Runs;
 use stopping::Stopping;
 
@@ -79,6 +83,9 @@ pub struct Worker {
     tracer: Tracer,
     listener: Option<TcpListener>,
     handlers: BTreeMap<String, Arc<dyn Handler>>,
+    events: Handlers,
+    /// Has the rows of the queues read again.
+    again: Arc<Notify>,
 }
 
 impl Worker {
@@ -91,6 +98,8 @@ impl Worker {
             tracer: Tracer::off(),
             listener: None,
             handlers: BTreeMap::new(),
+            events: Handlers::default(),
+            again: Arc::new(Notify::new()),
         }
     }
 
@@ -125,6 +134,12 @@ impl Worker {
         self
     }
 
+    /// Runs these handlers of events, each with a queue, a subscription and a consumer of its own.
+    pub fn handle_events(&mut self, handlers: Handlers) -> &mut Worker {
+        self.events = handlers;
+        self
+    }
+
     /// Works until `stop` completes, then drains and reports.
     ///
     /// # Errors
@@ -134,6 +149,15 @@ impl Worker {
         let place = settings.database_name();
         let database = Database::new(&settings)?;
         let apart = database.beside(1)?;
+        let events = match std::mem::take(&mut self.events) {
+            handlers if handlers.is_empty() => None,
+            handlers => {
+                let home = Home::new(&self.config.database.own_schema);
+                let (events, runners) = Events::new(handlers, &database, home, &self.metrics)?;
+                self.handlers.extend(runners);
+                Some(events)
+            }
+        };
         let queues = self.queues()?;
         let quarters = Quarters::new().map_err(Error::Runtime)?;
         let life = Lifecycle::new(&quarters);
@@ -197,6 +221,9 @@ impl Worker {
 
         let claiming = TaskTracker::new();
         let names = queues.iter().map(|assigned| assigned.queue.clone()).collect();
+        if let Some(events) = events {
+            events.spawn(&life, &watch, &self.health, Arc::clone(&self.again), &over);
+        }
         let served = self.serve(queues, &database, &watch, &life, &claiming, &runs);
         self.show(&database, &watch, names, served, &life, &runs);
         if let Some(server) = server {
@@ -269,7 +296,7 @@ impl Worker {
         runs: &Runs,
     ) -> Vec<watch::Receiver<Option<Served>>> {
         let process = Arc::new(Semaphore::new(self.config.worker.concurrency));
-        let again = Arc::new(Notify::new());
+        let again = Arc::clone(&self.again);
         let mut watched = Vec::new();
         let mut rows = Vec::new();
         let mut heard = Vec::new();

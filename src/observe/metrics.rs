@@ -9,7 +9,7 @@ use prometheus::{
     Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::labels::{ERROR_CLASSES, PoolState, Rescue, SettleOp, Wakeup};
+use super::labels::{ERROR_CLASSES, EventOutcome, PoolState, Rescue, SettleOp, Wakeup};
 use crate::job::Outcome;
 use crate::queue::QueueName;
 
@@ -58,6 +58,11 @@ pub struct Metrics {
     pub db_errors: IntCounterVec,
     pub clock_skew: Gauge,
     pub http_push_requests: IntCounterVec,
+    pub event_handler_runs: IntCounterVec,
+    pub event_handler_duration: HistogramVec,
+    pub event_duplicates_skipped: IntCounterVec,
+    pub event_circuit_state: IntGaugeVec,
+    pub event_circuit_transitions: IntCounterVec,
     refreshes: Arc<Mutex<Vec<Refresh>>>,
 }
 
@@ -185,6 +190,32 @@ impl Metrics {
                 "Requests to HTTP handlers, by class of the answer's status (2xx, 4xx…) or error when none came.",
                 &["queue", "status_class"],
             ),
+            event_handler_runs: made.counters(
+                "event_handler_runs_total",
+                "Runs of an event's handler, by what came of them.",
+                &["handler", "outcome"],
+            ),
+            event_handler_duration: made.histograms(
+                "event_handler_duration_seconds",
+                "Seconds a run of an event's handler took, its layers included.",
+                &["handler"],
+                DURATIONS,
+            ),
+            event_duplicates_skipped: made.counters(
+                "event_duplicates_skipped_total",
+                "Deliveries that were skipped because their idempotency key was in the log.",
+                &["handler"],
+            ),
+            event_circuit_state: made.gauges(
+                "event_circuit_state",
+                "The handler's circuit in this process: 0 closed, 1 half-open, 2 open.",
+                &["handler"],
+            ),
+            event_circuit_transitions: made.counters(
+                "event_circuit_transitions_total",
+                "Changes of the handler's circuit in this process, by what it became.",
+                &["handler", "to"],
+            ),
             registry: registry.clone(),
             refreshes: Arc::default(),
         };
@@ -226,6 +257,14 @@ impl Metrics {
         self.concurrency_limit.with_label_values(&[queue]);
         self.oldest_running.with_label_values(&[queue]);
         self.queue_paused.with_label_values(&[queue]);
+    }
+
+    /// Puts the counters of an event's handler there at 0, likewise.
+    pub fn register_event_handler(&self, handler: &str) {
+        for outcome in EventOutcome::ALL {
+            self.event_handler_runs.with_label_values(&[handler, outcome.as_str()]);
+        }
+        self.event_duplicates_skipped.with_label_values(&[handler]);
     }
 
     /// Has something brought up to date right before every scrape: what is dear or needless to keep current otherwise.
@@ -341,6 +380,11 @@ mod tests {
         "pgboss_db_clock_skew_seconds",
         "pgboss_build_info",
         "http_push_requests_total",
+        "event_handler_runs_total",
+        "event_handler_duration_seconds",
+        "event_duplicates_skipped_total",
+        "event_circuit_state",
+        "event_circuit_transitions_total",
     ];
 
     /// Metrics of one queue, with one event in each histogram: those are there from their first event on.
@@ -358,6 +402,15 @@ mod tests {
         metrics.settle_duration.with_label_values(&["complete"]).observe(0.002);
         metrics.settle_batch_size.with_label_values(&["complete"]).observe(20.0);
         metrics.http_push_requests.with_label_values(&["email", "2xx"]).inc();
+        metrics.register_event_handler("inventory");
+        metrics
+            .event_handler_duration
+            .with_label_values(&["inventory"])
+            .observe(0.2);
+        metrics.event_circuit_state.with_label_values(&["inventory"]);
+        metrics
+            .event_circuit_transitions
+            .with_label_values(&["inventory", "open"]);
         metrics
     }
 
@@ -384,6 +437,8 @@ mod tests {
             "state",
             "version",
             "status_class",
+            "handler",
+            "to",
         ]);
         for family in used().registry.gather() {
             for metric in family.get_metric() {
