@@ -1,0 +1,4 @@
+//! The event system, after the sections of its contract.
+
+mod handlers;
+mod stage;
