@@ -86,6 +86,13 @@ impl HandlerOptions {
         }
     }
 
+    /// The handler's name, for that event.
+    pub(super) fn id(&self, event: &str) -> String {
+        self.handler_id
+            .clone()
+            .unwrap_or_else(|| format!("{}-{event}", self.module))
+    }
+
     /// Puts a [`tower`] layer of one's own in that position; of several in one position the first is the outermost.
     ///
     /// ```

@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
+use strawboss::config::HandlerConfig;
 use strawboss::events::layer::{Answer, Call, Position};
-use strawboss::events::{Backoff, CircuitPolicy, Defaults, HandlerOptions, PayloadSchema, Received};
+use strawboss::events::{Backoff, CircuitPolicy, Defaults, Event, HandlerOptions, PayloadSchema, Received};
 use strawboss::handler::HandlerError;
 use strawboss::job::Outcome;
 use tokio_util::sync::CancellationToken;
 use tower::util::MapRequestLayer;
 
 use super::stage::{Diary, Emitted, Order, Stage};
+use crate::support::sink::{Sink, reply};
 use crate::support::{needs_node, wait_for};
 
 /// Options of a handler of that name.
@@ -358,5 +360,215 @@ async fn layers_of_ones_own_stand_where_they_were_put_and_a_panic_is_a_failure()
     stage.deliver("layered", &broken).await;
     stage.job("layered", &broken, "failed").await;
     assert_eq!(diary.lines()[20..], all[..3]);
+    crew.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http_handler_is_sent_the_app_s_event_object_and_headers_that_name_the_event() {
+    needs_node!();
+    let stage = Stage::new().await;
+    let sink = Sink::start().await;
+    sink.then(reply(503, "later"));
+    let mut handlers = stage.handlers(defaults());
+    let http = HandlerConfig::Http {
+        url: sink.url("/api/events/inventory"),
+        timeout: Duration::from_secs(30),
+        secrets: vec!["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into()],
+        headers: [].into(),
+        max_response_bytes: 1000,
+    };
+    let metrics = strawboss::Metrics::new();
+    handlers
+        .register_config(Order::NAME, named("posted"), &http, &metrics)
+        .expect("registered");
+    let crew = stage.worker(handlers).await;
+    // What no lossy type survives, and the id of the outbox row stays ours.
+    let deep = format!("{}{}{}", "[".repeat(200), "9".repeat(309), "]".repeat(200));
+    let data = format!(
+        r#"{{"deep": {deep}, "tiny": {}, "text": "123", "𝒳": "\\u00e9"}}"#,
+        tiny()
+    );
+    let event = Emitted::with(json!(null));
+    stage.deliver_text("posted", &event, &data, 3).await;
+    let job = stage.job("posted", &event, "completed").await;
+    assert_eq!(job["retry_count"], 1);
+    let received = sink.received();
+    assert_eq!(received.len(), 2);
+    let metadata = stage.text_of("posted", &event, "metadata").await;
+    let data = stage.text_of("posted", &event, "data").await;
+    for request in &received {
+        assert_eq!(request.target, "/api/events/inventory");
+        assert_eq!(
+            std::str::from_utf8(&request.body).expect("JSON"),
+            format!("{{\"metadata\":{metadata},\"data\":{data}}}")
+        );
+        assert_eq!(request.header("event-id"), event.event_id.to_string());
+        assert_eq!(request.header("event-name"), "payment:order.completed");
+        assert_eq!(request.header("correlation-id"), "K%C3%B6ln%20%F0%9D%92%B3");
+        assert_eq!(request.header("pgboss-queue"), "event.posted");
+        assert!(request.header("webhook-signature").starts_with("v1,"));
+    }
+    assert!(
+        data.contains(&deep) && data.contains(&tiny()) && data.contains("\"123\""),
+        "{data}"
+    );
+    assert_eq!(received[0].header("webhook-id"), received[1].header("webhook-id"));
+    assert_eq!(stage.logged("posted").await, [event.event_id.to_string()]);
+    crew.stop().await;
+}
+
+/// `5e-324` as jsonb writes it.
+fn tiny() -> String {
+    format!("0.{}5", "0".repeat(323))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sequential_handlers_run_one_after_another_in_registration_order_and_others_beside_them() {
+    needs_node!();
+    let stage = Stage::new().await;
+    let diary = Diary::default();
+    let sequential = |handler_id: &str| HandlerOptions {
+        sequential: true,
+        ..named(handler_id)
+    };
+    let writes = |name: &'static str, fails: i32, takes: u64| {
+        let diary = diary.clone();
+        move |event: Received<Order>, _| {
+            let diary = diary.clone();
+            async move {
+                diary.note(format!("{name} begins"));
+                tokio::time::sleep(Duration::from_millis(takes)).await;
+                if event.attempt.retry_count < fails {
+                    return Err(HandlerError::retry("not yet"));
+                }
+                diary.note(format!("{name} ends"));
+                Ok(())
+            }
+        }
+    };
+    // Of two workers: the order among them is that of the first registration.
+    let mut one = stage.handlers(defaults());
+    one.on(sequential("first"), writes("first", 1, 50))
+        .and_then(|handlers| handlers.on(named("beside"), writes("beside", 0, 0)))
+        .expect("registered");
+    let mut two = stage.handlers(defaults());
+    two.on(sequential("second"), writes("second", 0, 50))
+        .and_then(|handlers| handlers.on(sequential("third"), writes("third", 0, 0)))
+        .expect("registered");
+    let one = stage.worker(one).await;
+    let two = stage.worker(two).await;
+    let event = Emitted::order("o-1");
+    for handler in ["first", "second", "third", "beside"] {
+        stage.deliver(handler, &event).await;
+    }
+    let last = stage.job("third", &event, "completed").await;
+    assert_eq!(last["retry_count"], 0, "to wait uses up no attempt");
+    let mut lines = diary.lines();
+    let beside = lines.iter().position(|line| line == "beside begins").expect("it ran");
+    let ended = lines.iter().position(|line| line == "first ends").expect("it ran");
+    assert!(beside < ended, "{lines:?}");
+    lines.retain(|line| !line.starts_with("beside"));
+    let order = [
+        "first begins",
+        "first begins",
+        "first ends",
+        "second begins",
+        "second ends",
+        "third begins",
+        "third ends",
+    ];
+    assert_eq!(lines, order);
+    // One that failed for good holds up nobody, nor does one that is no longer subscribed.
+    let event = Emitted::order("o-2");
+    stage.deliver_with("first", &event, 0).await;
+    stage.deliver("second", &event).await;
+    stage.job("first", &event, "failed").await;
+    stage.job("second", &event, "completed").await;
+    one.stop().await;
+    two.stop().await;
+    let mut three = stage.handlers(defaults());
+    three
+        .on(sequential("third"), writes("third", 0, 0))
+        .expect("registered");
+    let event = Emitted::order("o-3");
+    stage.deliver("first", &event).await;
+    stage.deliver("third", &event).await;
+    let three = stage.worker(three).await;
+    let postponed = three
+        .metrics
+        .jobs_processed
+        .with_label_values(&["event.third", "released"]);
+    wait_for("the third to wait", async || postponed.get() > 0).await;
+    stage
+        .schema
+        .execute("delete from {schema}.subscription where name = 'event.first'")
+        .await;
+    stage.job("third", &event, "completed").await;
+    three.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_lost_with_its_connection_cuts_the_run_off_without_burning_a_retry() {
+    needs_node!();
+    let stage = Stage::new().await;
+    let diary = Diary::default();
+    let gate = CancellationToken::new();
+    let mut handlers = stage.handlers(defaults());
+    let (seen, open) = (diary.clone(), gate.clone());
+    handlers
+        .on(named("held"), move |_: Received<Order>, _| {
+            seen.note("begins");
+            let open = open.clone();
+            async move {
+                open.cancelled().await;
+                Ok(())
+            }
+        })
+        .expect("registered");
+    let crew = stage.worker(handlers).await;
+    let event = Emitted::order("o-1");
+    stage.deliver("held", &event).await;
+    diary.until(1).await;
+    // Somebody who wants the lock, too, and is next in line for it.
+    let lock = stage
+        .schema
+        .row(
+            "select pid, (classid::bigint << 32 | objid::bigint)::text as lock from pg_locks
+             where locktype = 'advisory' and granted
+               and pid in (select pid from pg_stat_activity where query like '%{schema}_own\".event_processing_log%')",
+        )
+        .await;
+    let rival = stage.schema.connect().await;
+    let number = lock["lock"].as_str().expect("a number").to_owned();
+    let waiting = tokio::spawn(async move {
+        let taken = rival.batch_execute(&format!("select pg_advisory_lock({number})")).await;
+        taken.expect("it is taken");
+        rival
+    });
+    let waits = format!(
+        "(select count(*) = 1 from pg_locks where locktype = 'advisory' and not granted and (classid::bigint << 32 | objid::bigint) = {})",
+        lock["lock"].as_str().expect("a number")
+    );
+    stage.schema.until(&waits).await;
+    stage
+        .schema
+        .row(&format!("select pg_terminate_backend({}) as ended", lock["pid"]))
+        .await;
+    let rival = waiting.await.expect("it waits");
+    let runs = |outcome| {
+        crew.metrics
+            .event_handler_runs
+            .with_label_values(&["held", outcome])
+            .get()
+    };
+    wait_for("the run to be cut off", async || runs("postponed") >= 1).await;
+    assert_eq!(diary.lines().len(), 1);
+    // It comes again as soon as the key is free.
+    drop(rival);
+    diary.until(2).await;
+    gate.cancel();
+    let job = stage.job("held", &event, "completed").await;
+    assert_eq!(job["retry_count"], 0);
+    assert_eq!(stage.logged("held").await, [event.event_id.to_string()]);
     crew.stop().await;
 }

@@ -91,9 +91,15 @@ impl Stage {
     }
 
     pub async fn deliver_with(&self, handler_id: &str, event: &Emitted, retry_limit: u32) {
+        let data = event.object["data"].to_string();
+        self.deliver_text(handler_id, event, &data, retry_limit).await;
+    }
+
+    /// The same with a payload that no value holds.
+    pub async fn deliver_text(&self, handler_id: &str, event: &Emitted, data: &str, retry_limit: u32) {
         let queue = queue_of(handler_id);
-        let mut data = event.object.clone();
-        data["outboxId"] = json!(event.outbox_id);
+        let (metadata, outbox_id) = (&event.object["metadata"], event.outbox_id);
+        let data = format!("{{\"metadata\":{metadata},\"data\":{data},\"outboxId\":\"{outbox_id}\"}}");
         let sql = self.schema.sql(
             "insert into {schema}.job (id, name, data, policy, dead_letter, retry_limit, expire_seconds)
              select md5($2::text || $1)::uuid, q.name, $3::text::jsonb, q.policy, q.dead_letter, $4::int, q.expire_seconds
@@ -107,7 +113,7 @@ impl Stage {
                 &[
                     &queue.as_str(),
                     &event.outbox_id.to_string(),
-                    &data.to_string(),
+                    &data,
                     &i32::try_from(retry_limit).expect("a few"),
                 ],
             )
@@ -129,6 +135,19 @@ impl Stage {
         })
         .await;
         self.schema.row(&row).await
+    }
+
+    /// Half of the event in the job that delivers it, as the database writes it.
+    pub async fn text_of(&self, handler_id: &str, event: &Emitted, half: &str) -> String {
+        let text = self
+            .schema
+            .value(&format!(
+                "select (data->'{half}')::text as half from {{schema}}.job where name = '{}' and data->>'outboxId' = '{}'",
+                queue_of(handler_id),
+                event.outbox_id
+            ))
+            .await;
+        text.as_str().expect("text").to_owned()
     }
 
     /// The keys in the log of that handler, in order.
