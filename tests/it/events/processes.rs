@@ -44,7 +44,7 @@ impl Process {
             .spawn()
             .expect("this program runs");
         let output = BufReader::new(child.stdout.take().expect("it is piped"));
-        Process { child, output: output }
+        Process { child, output }
     }
 
     /// Kills it, as an operating system out of memory does.
