@@ -20,7 +20,7 @@ pub use delivery::{Delivery, Metadata};
 pub use handlers::{EventHandler, Handlers, RegisterError, Registered, queue_of};
 pub use key::{KeyTemplate, Missing};
 pub use keys::{Entry, Held, KeyKeeper, Keys};
-pub use options::{Defaults, HandlerOptions};
+pub use options::{Defaults, HandlerOptions, OwnLayers};
 pub use registrar::{PART, register};
 pub use retry::Backoff;
 pub use runner::{Common, Runner};

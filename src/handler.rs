@@ -46,6 +46,7 @@ use crate::queue::QueueName;
 
 pub use error::{HandlerError, SetupError, Then};
 pub use function::{raw, typed};
+pub(crate) use http::MoreHeaders;
 
 /// What a handler is given beside its job.
 #[derive(Debug, Clone)]
@@ -112,6 +113,16 @@ pub fn from_config(
     queue: &QueueName,
     metrics: &Metrics,
 ) -> Result<Arc<dyn Handler>, SetupError> {
+    with_headers(config, queue, metrics, None)
+}
+
+/// As [`from_config`]; one of HTTP sends more headers.
+pub(crate) fn with_headers(
+    config: &HandlerConfig,
+    queue: &QueueName,
+    metrics: &Metrics,
+    more: Option<MoreHeaders>,
+) -> Result<Arc<dyn Handler>, SetupError> {
     Ok(match config {
         HandlerConfig::Http {
             url,
@@ -121,6 +132,7 @@ pub fn from_config(
             max_response_bytes,
         } => Arc::new(http::Http::new(
             http::Target {
+                more,
                 url,
                 timeout: *timeout,
                 secrets,

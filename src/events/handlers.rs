@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -12,12 +14,21 @@ use sha2::{Digest, Sha256};
 use super::layer::EventService;
 use super::options::HandlerOptions;
 use super::typed::{Event, Kind, Received, service};
-use super::{Backoff, Defaults, KeyTemplate};
-use crate::handler::{Context, Handler, HandlerError};
+use super::{Backoff, Defaults, Delivery, KeyTemplate};
+use crate::config::HandlerConfig;
+use crate::handler::{Context, Handler, HandlerError, with_headers};
+use crate::job::Job;
+use crate::observe::Metrics;
 use crate::queue::QueueName;
 
 /// How long a queue's name may be, so that it fits wherever pg-boss puts it.
 const QUEUE_NAME: usize = 200;
+/// How much longer than the handler's own timeout a request may take, so that it is the layer that cuts it off.
+const MARGIN: Duration = Duration::from_secs(5);
+/// How long a correlation id may be in a header, encoded; Node's servers take 16 KiB of headers in all.
+const CORRELATION: usize = 1024;
+/// Header values are visible ASCII.
+const NOT_IN_A_HEADER: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 /// Characters of the columns `event_name` and `handler_name`.
 const COLUMN: usize = 255;
 
@@ -113,6 +124,14 @@ pub enum RegisterError {
         /// What is wrong with it.
         problem: String,
     },
+    /// What is to run it cannot be made.
+    #[error("the handler {handler_id:?}: {problem}")]
+    Kind {
+        /// The handler.
+        handler_id: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// It is never to be tried.
     #[error("max_attempts of {0:?} must be at least 1")]
     MaxAttempts(String),
@@ -191,6 +210,35 @@ impl Handlers {
         self.add(event, options, service, Some(handler))
     }
 
+    /// Registers a handler of a configured kind. One of HTTP is sent the app's event object, `{"metadata": …, "data": …}`, and
+    /// the headers `event-id`, `event-name` and `correlation-id` beside the usual ones; the time it has is the handler's own.
+    ///
+    /// # Errors
+    /// As [`Handlers::register`], and what makes the kind unusable.
+    pub fn register_config(
+        &mut self,
+        event: &str,
+        options: HandlerOptions,
+        config: &HandlerConfig,
+        metrics: &Metrics,
+    ) -> Result<&mut Self, RegisterError> {
+        let handler_id = options.id(event);
+        let mut config = config.clone();
+        let limit = options.timeout.unwrap_or(self.defaults.timeout);
+        if let HandlerConfig::Http { timeout, .. } | HandlerConfig::Exec { timeout, .. } = &mut config {
+            // The layer cuts it off first, and says so.
+            *timeout = limit.saturating_add(MARGIN);
+        }
+        let handler =
+            with_headers(&config, &queue_of(&handler_id), metrics, Some(Arc::new(headers))).map_err(|source| {
+                RegisterError::Kind {
+                    handler_id,
+                    problem: source.to_string(),
+                }
+            })?;
+        self.register_kind(event, options, handler)
+    }
+
     /// Registers a [`tower`] service.
     ///
     /// # Errors
@@ -236,8 +284,7 @@ impl Handlers {
         if options.module.is_empty() {
             return Err(RegisterError::Module(event.to_owned()));
         }
-        let named = || format!("{}-{event}", options.module);
-        let handler_id = options.handler_id.clone().unwrap_or_else(named);
+        let handler_id = options.id(event);
         if !fits(&handler_id) {
             return Err(RegisterError::HandlerId(handler_id));
         }
@@ -289,6 +336,31 @@ impl std::fmt::Debug for Registered {
             .field("options", &self.options)
             .finish()
     }
+}
+
+/// What a request says of its event in headers, percent-encoded where that is needed. A correlation id of more than 1024
+/// characters is cut there; the whole is in the body.
+fn headers(job: &Job) -> Vec<(&'static str, String)> {
+    let Ok(event) = Delivery::parse(job.data_text()) else {
+        return Vec::new();
+    };
+    let metadata = event.metadata;
+    let mut correlation = String::new();
+    for c in metadata.correlation_id.chars() {
+        let encoded = utf8_percent_encode(c.encode_utf8(&mut [0; 4]), NOT_IN_A_HEADER).to_string();
+        if correlation.len() + encoded.len() > CORRELATION {
+            break;
+        }
+        correlation.push_str(&encoded);
+    }
+    vec![
+        ("event-id", metadata.event_id.to_string()),
+        (
+            "event-name",
+            utf8_percent_encode(&metadata.event_name, NOT_IN_A_HEADER).to_string(),
+        ),
+        ("correlation-id", correlation),
+    ]
 }
 
 /// The queue of a handler: its id behind `event.`, with the characters that a queue's name may not have replaced. A name that had to be

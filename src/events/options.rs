@@ -33,8 +33,20 @@ impl Default for Defaults {
 
 type Around = Arc<dyn Fn(EventService) -> EventService + Send + Sync>;
 
-/// What is said of a handler. Every `None` leaves it to the [`Defaults`].
+/// Layers of one's own; [`HandlerOptions::layer`] adds to them.
 #[derive(Clone, Default)]
+pub struct OwnLayers(Vec<(Position, Around)>);
+
+impl fmt::Debug for OwnLayers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(position, _)| position))
+            .finish()
+    }
+}
+
+/// What is said of a handler. Every `None` leaves it to the [`Defaults`].
+#[derive(Debug, Clone, Default)]
 pub struct HandlerOptions {
     /// The module the handler belongs to; required.
     pub module: String,
@@ -61,8 +73,8 @@ pub struct HandlerOptions {
     pub schema: Option<Arc<PayloadSchema>>,
     /// When the circuit opens, and for how long.
     pub circuit: Option<CircuitPolicy>,
-    /// Layers of one's own, in the order in which they were added.
-    pub(super) layers: Vec<(Position, Around)>,
+    /// Layers of one's own, in the order in which they were added; none by default.
+    pub layers: OwnLayers,
 }
 
 impl HandlerOptions {
@@ -72,6 +84,13 @@ impl HandlerOptions {
             module: module.into(),
             ..HandlerOptions::default()
         }
+    }
+
+    /// The handler's name, for that event.
+    pub(super) fn id(&self, event: &str) -> String {
+        self.handler_id
+            .clone()
+            .unwrap_or_else(|| format!("{}-{event}", self.module))
     }
 
     /// Puts a [`tower`] layer of one's own in that position; of several in one position the first is the outermost.
@@ -97,13 +116,13 @@ impl HandlerOptions {
             Service<Call, Response = Answer, Error = HandlerError, Future: Send> + Clone + Send + Sync + 'static,
     {
         let around: Around = Arc::new(move |inner| EventService::new(layer.layer(inner)));
-        self.layers.push((position, around));
+        self.layers.0.push((position, around));
         self
     }
 
     /// The service with the layers of that position around it.
     pub(super) fn around(&self, position: Position, service: EventService) -> EventService {
-        let here = self.layers.iter().filter(|(place, _)| *place == position);
+        let here = self.layers.0.iter().filter(|(place, _)| *place == position);
         here.rev().fold(service, |inner, (_, around)| around(inner))
     }
 
@@ -114,24 +133,5 @@ impl HandlerOptions {
             exponential: self.exponential.unwrap_or(defaults.backoff.exponential),
             jitter: self.jitter.unwrap_or(defaults.backoff.jitter),
         }
-    }
-}
-
-impl fmt::Debug for HandlerOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HandlerOptions")
-            .field("module", &self.module)
-            .field("handler_id", &self.handler_id)
-            .field("idempotency_key", &self.idempotency_key)
-            .field("max_attempts", &self.max_attempts)
-            .field("backoff", &self.backoff)
-            .field("exponential", &self.exponential)
-            .field("jitter", &self.jitter)
-            .field("timeout", &self.timeout)
-            .field("sequential", &self.sequential)
-            .field("schema", &self.schema.is_some())
-            .field("circuit", &self.circuit)
-            .field("layers", &self.layers.len())
-            .finish()
     }
 }

@@ -6,6 +6,7 @@ mod cli;
 mod cluster;
 mod differential;
 mod enqueue;
+mod events;
 mod examples;
 mod faults;
 mod handler;

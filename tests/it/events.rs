@@ -1,0 +1,5 @@
+//! The event system, after the sections of its contract.
+
+mod handlers;
+mod processes;
+mod stage;
