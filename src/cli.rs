@@ -7,6 +7,7 @@ pub mod check;
 pub mod config;
 pub mod demo;
 mod error;
+pub mod events;
 pub mod jobs;
 pub mod options;
 mod page;
@@ -55,6 +56,7 @@ enum Command {
     Send(Box<send::Send>),
     Queues(queues::Queues),
     Jobs(jobs::Jobs),
+    Events(events::Events),
     Schema(schema::Schema),
     Bench(bench::Bench),
     Config(config::Config),
@@ -91,6 +93,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Send(send) => send.run(&mut page).await,
         Command::Queues(queues) => queues.run(&mut page).await,
         Command::Jobs(jobs) => jobs.run(&mut page).await,
+        Command::Events(events) => events.run(&mut page).await,
         Command::Schema(schema) => schema.run(&mut page).await,
         Command::Bench(bench) => bench.run(&mut page).await,
         Command::Config(config) => config.run(&mut page),

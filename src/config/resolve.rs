@@ -11,7 +11,9 @@ use super::finding::{Finding, Severity};
 use super::origin::{Origin, Place, Setting};
 use super::secret::{Secrets, shown_url};
 use super::tree::Spot;
-use super::{Config, DatabaseConfig, HttpConfig, LogFormat, Period, Pooler, TelemetryConfig, WorkerConfig, default};
+use super::{
+    Config, DatabaseConfig, EventsConfig, HttpConfig, LogFormat, Period, Pooler, TelemetryConfig, WorkerConfig, default,
+};
 use crate::postgres::Settings;
 use crate::schema::check_name;
 
@@ -185,15 +187,24 @@ impl<'a> Resolver<'a> {
 }
 
 impl File {
-    /// Resolves every section; with `database_only` the others keep their defaults, unsaid.
-    pub(super) fn resolve(mut self, resolver: &mut Resolver<'_>, overrides: Overrides, database_only: bool) -> Config {
+    /// Resolves the section `[database]`, and `[events]` if asked for; the others keep their defaults, unsaid.
+    pub(super) fn resolve_part(mut self, resolver: &mut Resolver<'_>, overrides: Overrides, events: bool) -> Config {
         let database = self.database(resolver, overrides);
-        if database_only {
-            return Config {
-                database,
-                ..Config::default()
-            };
+        let events = if events {
+            std::mem::take(&mut self.events).resolve(resolver)
+        } else {
+            EventsConfig::default()
+        };
+        Config {
+            database,
+            events,
+            ..Config::default()
         }
+    }
+
+    /// Resolves every section.
+    pub(super) fn resolve(mut self, resolver: &mut Resolver<'_>, overrides: Overrides) -> Config {
+        let database = self.database(resolver, overrides);
         let worker = self.worker(resolver);
         let http = self.http(resolver);
         let telemetry = self.telemetry(resolver);

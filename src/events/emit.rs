@@ -66,7 +66,7 @@ const NAME: usize = 255;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Emitter {
-    place: Place,
+    pub(super) place: Place,
     enabled: bool,
     history: bool,
     immediate: bool,

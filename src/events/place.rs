@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::dialect::{Capability, Dialect, Template, quoted};
 use crate::enqueue::{self, QueueOptions, create_queue};
 use crate::home::{Home, Part};
-use crate::postgres::{Client, channel};
+use crate::postgres::{Client, Error, Executor, channel};
 use crate::queue::QueueName;
 use crate::schema::spelling;
 
@@ -65,6 +65,14 @@ impl Place {
     pub fn render(&self, template: Template, flags: &[&'static str]) -> String {
         let sql = template.render_with(&self.dialect, "job", flags);
         self.home.render(&sql).replace("{events}", &quoted(&self.outbox_schema))
+    }
+
+    /// Whether our own tables are there: a read that changes nothing.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn is_prepared(&self, executor: &impl Executor) -> Result<bool, Error> {
+        Ok(self.home.has(executor, &super::registrar::PART).await? && self.home.has(executor, &PART).await?)
     }
 
     /// Makes what deliveries need: our own tables, and the queue of dead letters. As often as one likes, by any number of

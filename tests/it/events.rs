@@ -1,5 +1,7 @@
 //! The event system, after the sections of its contract.
 
+mod ground;
 mod handlers;
+mod outbox;
 mod processes;
 mod stage;
