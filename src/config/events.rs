@@ -146,7 +146,6 @@ impl Default for EventsConfig {
 #[serde(deny_unknown_fields)]
 pub(super) struct Events {
     /// Relay, emit and run handlers of events; on where this section is there. `EVENT_SYSTEM_ENABLED` where not said.
-    #[schemars(extend("default" = true))]
     enabled: Option<bool>,
     /// The schema of the app's event tables.
     #[schemars(extend("default" = "public"))]
@@ -478,6 +477,10 @@ impl Events {
         };
         if let Some(period) = self.stuck_after {
             r.at_least("events.stuck_after", period, Duration::from_secs(1));
+        }
+        if !there && !enabled {
+            // Nobody speaks of events, so nobody wants to read what would hold.
+            r.forget_defaults("events.");
         }
         let handlers = self.handler.into_iter().enumerate();
         let handlers = handlers

@@ -125,6 +125,12 @@ impl<'a> Resolver<'a> {
         });
     }
 
+    /// Forgets the defaults that were noted of a section.
+    pub(super) fn forget_defaults(&mut self, section: &str) {
+        self.settings
+            .retain(|setting| setting.origin != Origin::Default || !setting.key.starts_with(section));
+    }
+
     /// Where a key's value in the file comes from.
     pub(super) fn written(&self, key: &str) -> Origin {
         match self.spots.get(key) {
