@@ -1,5 +1,6 @@
 //! The event system, after the sections of its contract.
 
+mod emitting;
 mod ground;
 mod handlers;
 mod outbox;

@@ -1,0 +1,3 @@
+//! Schedules fire as Node's do.
+
+mod vectors;
