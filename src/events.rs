@@ -21,7 +21,7 @@ pub use handlers::{EventHandler, Handlers, RegisterError, Registered, queue_of};
 pub use key::{KeyTemplate, Missing};
 pub use keys::{Entry, Held, KeyKeeper, Keys};
 pub use options::{Defaults, HandlerOptions, OwnLayers};
-pub use registrar::{PART, register};
+pub use registrar::{PART, register, unregister};
 pub use retry::Backoff;
 pub use runner::{Common, Runner};
 pub use turns::{TurnKeeper, Turns};

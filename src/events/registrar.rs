@@ -17,6 +17,7 @@ use crate::queue::QueueName;
 
 const TAKE: &str = include_str!("registrar/take.sql");
 const KNOWN: &str = include_str!("registrar/known.sql");
+const FORGET: &str = include_str!("registrar/forget.sql");
 const REGISTER: &str = include_str!("registrar/register.sql");
 const SUBSCRIBE: Template = Template(include_str!("registrar/subscribe.sql"));
 const UNSUBSCRIBE: Template = Template(include_str!("registrar/unsubscribe.sql"));
@@ -74,6 +75,26 @@ pub async fn register(
     }
     enter(client, dialect, home, handlers).await?;
     Ok(created)
+}
+
+/// Forgets a handler and ends its subscription, for all workers; false if none of that name is registered. Its queue stays,
+/// with what is in it.
+///
+/// # Errors
+/// Whatever the database says; nothing is done then.
+pub async fn unregister(client: &mut Client, dialect: &Dialect, home: &Home, handler_id: &str) -> Result<bool, Error> {
+    if !home.has(client, &PART).await? {
+        return Ok(false);
+    }
+    let transaction = client.transaction().await?;
+    let params = [(&dialect.schema() as _, Type::TEXT), (&handler_id as _, Type::TEXT)];
+    let rows = Executor::query(&transaction, &home.render(FORGET), &params).await?;
+    let events: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    let queues: Vec<&str> = rows.iter().map(|row| row.get(1)).collect();
+    let params = [(&events as _, Type::TEXT_ARRAY), (&queues as _, Type::TEXT_ARRAY)];
+    Executor::query(&transaction, &UNSUBSCRIBE.render(dialect, "job"), &params).await?;
+    transaction.commit().await?;
+    Ok(!rows.is_empty())
 }
 
 /// One transaction: the rows of the handlers and their subscriptions.
