@@ -17,7 +17,7 @@ mod sweep;
 
 use pair::{Pair, job};
 pub use pair::{differences, id};
-use straw::Straw;
+pub use straw::Straw;
 
 /// Makes of each function a test per release of pg-boss: of every one, or of those named.
 macro_rules! on_releases {

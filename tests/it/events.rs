@@ -2,4 +2,5 @@
 
 mod handlers;
 mod processes;
+mod registration;
 mod stage;
