@@ -74,6 +74,7 @@ pub mod observe;
 pub mod postgres;
 pub mod queue;
 pub mod run;
+pub mod schedule;
 pub mod schema;
 pub mod server;
 pub mod settle;

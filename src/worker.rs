@@ -24,7 +24,7 @@ use crate::handler::{self, Handler};
 use crate::home::Home;
 use crate::lifecycle::{Lifecycle, Quarters, Report};
 use crate::observe::{Health, Metrics, Tracer};
-use crate::postgres::{Database, Settings};
+use crate::postgres::{Class, Database, Settings};
 use crate::queue::{QueueName, READ};
 use crate::run::{Keeper, Leases, TOUCH};
 use crate::server::Server;
@@ -148,8 +148,6 @@ impl Worker {
         let settings = Settings::of(&self.config.database)?;
         let place = settings.database_name();
         let database = Database::new(&settings)?;
-        let errors = self.metrics.db_errors.clone();
-        database.watch_errors(move |class| errors.with_label_values(&[class.as_str()]).inc());
         let apart = database.beside(1)?;
         let events = match std::mem::take(&mut self.events) {
             handlers if handlers.is_empty() => None,
@@ -179,6 +177,13 @@ impl Worker {
         let _all = [&life.soft, &life.hard, &over].map(|token| token.clone().drop_guard());
         let schema = &self.config.database.schema;
         let (watcher, watch) = Watcher::new(database.clone(), schema, needed(), self.metrics.clone());
+        let (errors, doubted) = (self.metrics.db_errors.clone(), watch.clone());
+        database.watch_errors(move |class| {
+            errors.with_label_values(&[class.as_str()]).inc();
+            if class == Class::Permanent {
+                doubted.doubt();
+            }
+        });
         life.spawn(
             "schema watch",
             watcher
