@@ -5,6 +5,7 @@
 //! environment before the file, the file before the defaults documented here.
 
 mod default;
+mod events;
 mod file;
 mod finding;
 mod later;
@@ -24,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use events::{EventHandlerConfig, EventsConfig, Stuck, Unhandled};
 pub use finding::{Finding, Refused, Severity};
 pub(crate) use origin::dotted;
 pub use origin::{Origin, Place, Setting};
@@ -51,6 +53,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// The queues this worker serves, by name.
     pub queues: BTreeMap<String, QueueConfig>,
+    /// The event outbox and the handlers of events.
+    pub events: EventsConfig,
 }
 
 /// `[database]`

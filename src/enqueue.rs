@@ -13,6 +13,7 @@ mod insert;
 mod options;
 mod queue_options;
 
+pub(crate) use batch::unstorable;
 pub use create_queue::{Creation, create_queue};
 pub use ensure::ensure;
 pub use error::Error;

@@ -1,27 +1,41 @@
 //! The event system: what the app writes to its outbox reaches those who subscribed to it.
 
+mod burial;
 mod circuit;
+mod configured;
 mod deep;
 mod delivery;
+mod emit;
 mod handlers;
+mod housekeeping;
+mod install;
 mod key;
 mod keys;
 pub mod layer;
 mod options;
+mod place;
 mod registrar;
+mod relay;
 mod retry;
 mod runner;
 mod turns;
 mod typed;
 mod validation;
 
+pub use burial::{BURY, Burial, Buried, bury};
 pub use circuit::{Admission, Breaker, CircuitPolicy, CircuitState, Said};
+pub use configured::ConfiguredError;
 pub use delivery::{Delivery, Metadata};
+pub use emit::{EMIT, EmitError, EmitOptions, Emitted, Emitter, PUBLISH};
 pub use handlers::{EventHandler, Handlers, RegisterError, Registered, queue_of};
+pub use housekeeping::{Housekeeper, MEASURE, STUCK, take_up};
+pub use install::{Tables, install};
 pub use key::{KeyTemplate, Missing};
 pub use keys::{Entry, Held, KeyKeeper, Keys};
 pub use options::{Defaults, HandlerOptions, OwnLayers};
+pub use place::{DEAD_LETTERS, Place};
 pub use registrar::{PART, register, unregister};
+pub use relay::{CHANNEL, NEXT, RELAY, Relay, RelayTerms, Relayed, SPOIL};
 pub use retry::Backoff;
 pub use runner::{Common, Runner};
 pub use turns::{TurnKeeper, Turns};

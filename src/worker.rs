@@ -30,7 +30,7 @@ use crate::run::{Keeper, Leases, TOUCH};
 use crate::server::Server;
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
 use crate::upkeep::Rescuer;
-use events::Events;
+use events::{Events, Outbox};
 use runs::Runs;
 use stopping::Stopping;
 
@@ -58,6 +58,9 @@ pub enum Error {
     /// The address of the endpoints cannot be had.
     #[error("{0}")]
     Server(#[from] crate::server::ServerError),
+    /// A configured handler of events cannot be made.
+    #[error("events.handler: {0}")]
+    EventHandler(#[from] crate::events::ConfiguredError),
     /// A configured handler cannot be made.
     #[error("queue {queue:?}: {source}")]
     Handler {
@@ -149,14 +152,19 @@ impl Worker {
         let place = settings.database_name();
         let database = Database::new(&settings)?;
         let apart = database.beside(1)?;
-        let events = match std::mem::take(&mut self.events) {
+        let home = Home::new(&self.config.database.own_schema);
+        let events = match self.event_handlers()? {
             handlers if handlers.is_empty() => None,
             handlers => {
-                let home = Home::new(&self.config.database.own_schema);
-                let (events, runners) = Events::new(handlers, &database, home, &self.metrics)?;
+                let (events, runners) = Events::new(handlers, &database, home.clone(), &self.metrics)?;
                 self.handlers.extend(runners);
                 Some(events)
             }
+        };
+        let outbox = Outbox {
+            config: &self.config,
+            served: events.as_ref().map(Events::queues).unwrap_or_default(),
+            home,
         };
         let queues = self.queues()?;
         let quarters = Quarters::new().map_err(Error::Runtime)?;
@@ -224,6 +232,7 @@ impl Worker {
         if let Some(events) = events {
             events.spawn(&life, &watch, &self.health, Arc::clone(&self.again), &over);
         }
+        outbox.spawn(&life, &database, &watch, &self.health, &self.metrics);
         let served = self.serve(queues, &database, &watch, &life, &claiming, &runs);
         self.show(&database, &watch, names, served, &life, &runs);
         if let Some(server) = server {
@@ -255,6 +264,26 @@ impl Worker {
         drop(runs);
         let drained = quarters.handle().spawn(stopping.drain()).await;
         drained.map_err(|error| Error::Runtime(error.into()))
+    }
+
+    /// The handlers of events: those registered, and those configured behind them. None while the event system is off.
+    fn event_handlers(&mut self) -> Result<Handlers, Error> {
+        let mut handlers = std::mem::take(&mut self.events);
+        let config = &self.config.events;
+        if config.switched_off {
+            tracing::warn!(
+                "the event system is switched off (events.enabled or EVENT_SYSTEM_ENABLED): nothing is relayed, and no \
+                 handler of events runs"
+            );
+            return Ok(Handlers::default());
+        }
+        if config.enabled {
+            if handlers.is_empty() {
+                handlers = config.handlers();
+            }
+            config.register(&mut handlers, &self.metrics)?;
+        }
+        Ok(handlers)
     }
 
     /// The queues with their handlers: those configured, and those registered without a configuration.

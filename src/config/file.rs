@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 
+use super::events;
 use super::later;
 use super::secret::{Secret, Secrets};
 use super::{LogFormat, Period};
@@ -43,9 +44,9 @@ pub(super) struct File {
     /// The queues this worker serves, by name.
     #[serde(default)]
     pub(super) queues: BTreeMap<String, Queue>,
-    /// The event outbox. Not in this release.
+    /// The event outbox and the handlers of events.
     #[serde(default)]
-    pub(super) events: later::Events,
+    pub(super) events: events::Events,
     /// Schedules to upsert at start. Not in this release.
     #[serde(default)]
     pub(super) schedules: Vec<later::Schedule>,

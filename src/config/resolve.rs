@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::File;
@@ -53,6 +53,25 @@ impl<'a> Resolver<'a> {
     /// Whether the file has the key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.spots.contains_key(key)
+    }
+
+    /// Whether the file has the section, or anything in it.
+    pub(super) fn mentions(&self, section: &str) -> bool {
+        let within = |key: &String| {
+            let rest = key.strip_prefix(section);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.spots.keys().any(within)
+    }
+
+    /// A variable of the environment; an empty one counts as not set.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name).filter(|text| !text.is_empty())
+    }
+
+    /// A path as it is meant in the file: from where the file is.
+    pub(super) fn beside(&self, path: &str) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
     /// Refuses a key. The first word about a key is the true one; what follows from it, or from one of the
@@ -185,6 +204,7 @@ impl File {
                 (name, queue)
             })
             .collect();
+        let events = std::mem::take(&mut self.events).resolve(resolver);
         self.later(resolver);
         Config {
             database,
@@ -192,6 +212,7 @@ impl File {
             http,
             telemetry,
             queues,
+            events,
         }
     }
 

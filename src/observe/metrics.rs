@@ -63,6 +63,12 @@ pub struct Metrics {
     pub event_duplicates_skipped: IntCounterVec,
     pub event_circuit_state: IntGaugeVec,
     pub event_circuit_transitions: IntCounterVec,
+    pub event_outbox_pending: IntGauge,
+    pub event_outbox_oldest_pending: Gauge,
+    pub event_outbox_held: IntGauge,
+    pub event_outbox_relayed: IntCounterVec,
+    pub event_dead_letters: IntCounterVec,
+    pub event_query_duration: HistogramVec,
     refreshes: Arc<Mutex<Vec<Refresh>>>,
 }
 
@@ -215,6 +221,31 @@ impl Metrics {
                 "event_circuit_transitions_total",
                 "Changes of the handler's circuit in this process, by what it became.",
                 &["handler", "to"],
+            ),
+            event_outbox_pending: made.gauge("event_outbox_pending", "Rows of the outbox that are not relayed yet."),
+            event_outbox_oldest_pending: made.float_gauge(
+                "event_outbox_oldest_pending_seconds",
+                "Age of the oldest row of the outbox that is not relayed yet; 0 where there is none.",
+            ),
+            event_outbox_held: made.gauge(
+                "event_outbox_held",
+                "Pending rows whose event nobody subscribes to, where those are held.",
+            ),
+            event_outbox_relayed: made.counters(
+                "event_outbox_relayed_total",
+                "Rows of the outbox, by event and by what came of them.",
+                &["event", "outcome"],
+            ),
+            event_dead_letters: made.counters(
+                "event_dead_letters_total",
+                "Deliveries that failed for good and were moved to the dead letters of events.",
+                &["handler"],
+            ),
+            event_query_duration: made.histograms(
+                "event_query_duration_seconds",
+                "Seconds from a query to its reply, by event and by what came of it.",
+                &["event", "outcome"],
+                DURATIONS,
             ),
             registry: registry.clone(),
             refreshes: Arc::default(),
@@ -385,6 +416,12 @@ mod tests {
         "event_duplicates_skipped_total",
         "event_circuit_state",
         "event_circuit_transitions_total",
+        "event_outbox_pending",
+        "event_outbox_oldest_pending_seconds",
+        "event_outbox_held",
+        "event_outbox_relayed_total",
+        "event_dead_letters_total",
+        "event_query_duration_seconds",
     ];
 
     /// Metrics of one queue, with one event in each histogram: those are there from their first event on.
@@ -411,6 +448,10 @@ mod tests {
         metrics
             .event_circuit_transitions
             .with_label_values(&["inventory", "open"]);
+        metrics.event_outbox_relayed.with_label_values(&["order", "relayed"]);
+        metrics.event_dead_letters.with_label_values(&["inventory"]);
+        let durations = &metrics.event_query_duration;
+        durations.with_label_values(&["order", "replied"]).observe(0.01);
         metrics
     }
 
@@ -439,6 +480,7 @@ mod tests {
             "status_class",
             "handler",
             "to",
+            "event",
         ]);
         for family in used().registry.gather() {
             for metric in family.get_metric() {

@@ -6,8 +6,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{FOUND, FOUNDING, SILENCE};
+use crate::config::Config;
 use crate::dialect::{Watch, quoted};
 use crate::enqueue;
+use crate::events::{Burial, Housekeeper, Relay};
 use crate::events::{Common, Handlers, KeyKeeper, Runner, TurnKeeper, register};
 use crate::handler::Handler;
 use crate::home::Home;
@@ -61,6 +63,12 @@ impl Events {
             turns: turn_keeper,
         };
         Ok((events, runners))
+    }
+
+    /// The queues of the handlers.
+    pub(super) fn queues(&self) -> Vec<String> {
+        let listed = self.handlers.list().iter();
+        listed.map(|registered| registered.queue.to_string()).collect()
     }
 
     /// Spawns the servants. The keys are held until the last verdict is written.
@@ -129,4 +137,60 @@ async fn registering(handlers: Handlers, database: Database, home: Home, mut wat
 /// What is worth saying of an error.
 fn told(error: &enqueue::Error) -> Option<String> {
     (!error.is_transient()).then(|| error.to_string())
+}
+
+/// The servants of the outbox.
+pub(super) struct Outbox<'a> {
+    pub(super) config: &'a Config,
+    /// The queues of the handlers that run here.
+    pub(super) served: Vec<String>,
+    pub(super) home: Home,
+}
+
+impl Outbox<'_> {
+    /// Spawns them where the event system is on.
+    pub(super) fn spawn(
+        self,
+        life: &Lifecycle,
+        database: &Database,
+        watch: &Watch,
+        health: &Health,
+        metrics: &Metrics,
+    ) {
+        let Outbox { config, served, home } = self;
+        let events = &config.events;
+        if !events.enabled {
+            return;
+        }
+        let relay = Relay {
+            database: database.clone(),
+            watch: watch.clone(),
+            home: home.clone(),
+            config: events.clone(),
+            listen: config.worker.listen,
+            metrics: metrics.clone(),
+        };
+        let burial = Burial {
+            database: database.clone(),
+            watch: watch.clone(),
+            home: home.clone(),
+            outbox_schema: events.outbox_schema.clone(),
+            metrics: metrics.clone(),
+        };
+        let housekeeper = Housekeeper {
+            database: database.clone(),
+            watch: watch.clone(),
+            home,
+            config: events.clone(),
+            served,
+            metrics: metrics.clone(),
+        };
+        let pulse = |name: &str| health.register(name, SILENCE);
+        life.spawn("event relay", relay.run(pulse("event relay"), life.soft.clone()));
+        life.spawn("event burial", burial.run(pulse("event burial"), life.soft.clone()));
+        life.spawn(
+            "event housekeeper",
+            housekeeper.run(pulse("event housekeeper"), life.soft.clone()),
+        );
+    }
 }
