@@ -2,6 +2,7 @@
 
 pub mod cluster;
 mod sample;
+mod shared;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::worker::{self, Worker};
 use cluster::Cluster;
 
 pub use sample::{DEAD, Sample};
+pub use shared::shared_server;
 
 /// How the demo's schema is named in somebody's own database, where `pgboss` may be in use. What follows is of chance: a
 /// schema that is dropped at the end must be one that was made for it.

@@ -41,7 +41,7 @@ pub use options::{Defaults, HandlerOptions, OwnLayers};
 pub use outbox::{Choice, Growing, OutboxFilter, OutboxRow, StatusCount, outbox, outbox_counts, prune, settle_rows};
 pub use place::{DEAD_LETTERS, Place};
 pub use query::{ASK, CANCEL, LOOK, QueryError, Reply};
-pub use registrar::{PART, register};
+pub use registrar::{PART, register, unregister};
 pub use relay::{CHANNEL, NEXT, RELAY, Relay, RelayTerms, Relayed, SPOIL};
 pub use retry::Backoff;
 pub use runner::{Common, Runner};

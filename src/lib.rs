@@ -91,6 +91,11 @@ pub use postgres::Database;
 pub use queue::QueueName;
 pub use worker::Worker;
 
+/// Has the Rust in docs/event-handlers.md compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/event-handlers.md")]
+struct EventHandlers;
+
 /// Has the Rust in README.md compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -48,6 +48,12 @@ pub struct Delivery {
     pub outbox_id: Option<Uuid>,
 }
 
+/// The id of the job that delivers a row of the outbox to a queue, as SQL over these two expressions (uuid and text): the same
+/// whoever relays it, and however often.
+pub(super) fn delivery_id(outbox_id: &str, queue: &str) -> String {
+    format!("pg_catalog.md5({outbox_id}::text || {queue})::uuid")
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Envelope<'a> {

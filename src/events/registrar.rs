@@ -12,11 +12,12 @@ use super::{Backoff, Defaults};
 use crate::dialect::{Capability, Dialect, Template};
 use crate::enqueue::{self, QueueOptions, ensure};
 use crate::home::{Home, Part};
-use crate::postgres::{Client, Error, Executor};
+use crate::postgres::{Client, Error, Executor, Transaction};
 use crate::queue::QueueName;
 
 const TAKE: &str = include_str!("registrar/take.sql");
 const KNOWN: &str = include_str!("registrar/known.sql");
+const FORGET: &str = include_str!("registrar/forget.sql");
 const REGISTER: &str = include_str!("registrar/register.sql");
 const SUBSCRIBE: Template = Template(include_str!("registrar/subscribe.sql"));
 const UNSUBSCRIBE: Template = Template(include_str!("registrar/unsubscribe.sql"));
@@ -58,7 +59,7 @@ pub fn queue_options(registered: &Registered, defaults: &Defaults, dialect: &Dia
 /// queues that were created.
 ///
 /// # Errors
-/// Whatever the database says; what was done by then stays and is done again without harm.
+/// Whatever the database says; nothing is done then.
 pub async fn register(
     client: &mut Client,
     dialect: &Dialect,
@@ -67,21 +68,49 @@ pub async fn register(
     defaults: &Defaults,
 ) -> Result<Vec<QueueName>, enqueue::Error> {
     home.ensure(client, &PART).await?;
+    let schema = dialect.schema();
+    let transaction = client.transaction().await?;
+    // One at a time: pg-boss 10 creates queues under no lock of its own, and two of those may end in a deadlock.
+    Executor::query(&transaction, TAKE, &[(&schema, Type::TEXT)]).await?;
     let mut created = Vec::new();
     for registered in handlers {
         let options = queue_options(registered, defaults, dialect);
-        created.extend(ensure(client, dialect, &registered.queue, &options).await?);
+        created.extend(ensure(&transaction, dialect, &registered.queue, &options).await?);
     }
-    enter(client, dialect, home, handlers).await?;
+    enter(&transaction, dialect, home, handlers).await?;
+    transaction.commit().await?;
     Ok(created)
 }
 
-/// One transaction: the rows of the handlers and their subscriptions.
-async fn enter(client: &mut Client, dialect: &Dialect, home: &Home, handlers: &[Registered]) -> Result<(), Error> {
-    let schema = dialect.schema();
+/// Forgets a handler and ends its subscription, for all workers; false if none of that name is registered. Its queue stays,
+/// with what is in it.
+///
+/// # Errors
+/// Whatever the database says; nothing is done then.
+pub async fn unregister(client: &mut Client, dialect: &Dialect, home: &Home, handler_id: &str) -> Result<bool, Error> {
+    if !home.has(client, &PART).await? {
+        return Ok(false);
+    }
     let transaction = client.transaction().await?;
-    Executor::query(&transaction, TAKE, &[(&schema, Type::TEXT)]).await?;
-    let rows = Executor::query(&transaction, &home.render(KNOWN), &[(&schema, Type::TEXT)]).await?;
+    let params = [(&dialect.schema() as _, Type::TEXT), (&handler_id as _, Type::TEXT)];
+    let rows = Executor::query(&transaction, &home.render(FORGET), &params).await?;
+    let events: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    let queues: Vec<&str> = rows.iter().map(|row| row.get(1)).collect();
+    let params = [(&events as _, Type::TEXT_ARRAY), (&queues as _, Type::TEXT_ARRAY)];
+    Executor::query(&transaction, &UNSUBSCRIBE.render(dialect, "job"), &params).await?;
+    transaction.commit().await?;
+    Ok(!rows.is_empty())
+}
+
+/// The rows of the handlers and their subscriptions.
+async fn enter(
+    transaction: &Transaction<'_>,
+    dialect: &Dialect,
+    home: &Home,
+    handlers: &[Registered],
+) -> Result<(), Error> {
+    let schema = dialect.schema();
+    let rows = Executor::query(transaction, &home.render(KNOWN), &[(&schema, Type::TEXT)]).await?;
     let known: HashMap<&str, (&str, &str)> = rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
     let old: Vec<(&str, i64)> = rows.iter().map(|row| (row.get(0), row.get(3))).collect();
     let ids: Vec<&str> = handlers.iter().map(|handler| handler.handler_id.as_str()).collect();
@@ -110,7 +139,7 @@ async fn enter(client: &mut Client, dialect: &Dialect, home: &Home, handlers: &[
         (&attempts as _, Type::INT4_ARRAY),
         (&places as _, Type::INT8_ARRAY),
     ];
-    Executor::query(&transaction, &sql, &params).await?;
+    Executor::query(transaction, &sql, &params).await?;
     // A handler that turned to another event hears no more of the one before.
     let (gone_events, gone_queues): (Vec<&str>, Vec<&str>) = handlers
         .iter()
@@ -123,10 +152,10 @@ async fn enter(client: &mut Client, dialect: &Dialect, home: &Home, handlers: &[
         if !events.is_empty() {
             let sql = statement.render(dialect, "job");
             let params = [(events as _, Type::TEXT_ARRAY), (queues as _, Type::TEXT_ARRAY)];
-            Executor::query(&transaction, &sql, &params).await?;
+            Executor::query(transaction, &sql, &params).await?;
         }
     }
-    transaction.commit().await
+    Ok(())
 }
 
 /// The places of these handlers, given those that are known: the same places that they had, in the order in which they are

@@ -13,6 +13,7 @@ use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::delivery::delivery_id;
 use crate::dialect::{Template, Watch};
 use crate::handler::HandlerError;
 use crate::home::Home;
@@ -155,7 +156,9 @@ impl TurnKeeper {
 
     async fn answers(&self, watch: &Watch, questions: &[Question]) -> Result<Vec<Option<Duration>>, Error> {
         let dialect = watch.clone().spoken().await;
-        let sql = AHEAD.render(&dialect, "job").replace("{delivery_id}", DELIVERY_ID);
+        let sql = AHEAD
+            .render(&dialect, "job")
+            .replace("{delivery_id}", &delivery_id("v.outbox", "ahead.queue"));
         let sql = self.home.render(&sql);
         let handlers: Vec<&str> = questions.iter().map(|question| &*question.handler).collect();
         let rows: Vec<Uuid> = questions.iter().map(|question| question.outbox_id).collect();
@@ -184,5 +187,3 @@ impl TurnKeeper {
         Ok(ahead)
     }
 }
-
-const DELIVERY_ID: &str = "md5(v.outbox::text || ahead.queue)::uuid";

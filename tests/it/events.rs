@@ -3,6 +3,8 @@
 mod emitting;
 mod ground;
 mod handlers;
+mod layers;
 mod outbox;
 mod processes;
+mod registration;
 mod stage;

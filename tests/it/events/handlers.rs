@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tower::util::MapRequestLayer;
 
 use super::stage::{Diary, Emitted, Order, Stage};
+use crate::support::pooler::Pooler;
 use crate::support::sink::{Sink, reply};
 use crate::support::{needs_node, wait_for};
 
@@ -571,4 +572,59 @@ async fn a_key_that_is_lost_with_its_connection_cuts_the_run_off_without_burning
     assert_eq!(job["retry_count"], 0);
     assert_eq!(stage.logged("held").await, [event.event_id.to_string()]);
     crew.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_pooler_that_lends_transactions_keys_are_held_all_the_same() {
+    needs_node!();
+    let stage = Stage::new().await;
+    let pooler = Pooler::before(&stage.schema.url, 8).await;
+    let diary = Diary::default();
+    let gate = CancellationToken::new();
+    let mut crews = Vec::new();
+    for _ in 0..2 {
+        let mut handlers = stage.handlers(defaults());
+        let options = HandlerOptions {
+            idempotency_key: Some("order-{{data.orderId}}".into()),
+            ..named("pooled")
+        };
+        let (seen, open) = (diary.clone(), gate.clone());
+        handlers
+            .on(options, move |event: Received<Order>, _| {
+                seen.note(event.payload.order_id);
+                let open = open.clone();
+                async move {
+                    open.cancelled().await;
+                    Ok(())
+                }
+            })
+            .expect("registered");
+        let mut config = stage.config(&handlers);
+        config.database.url = pooler.url();
+        for queue in config.queues.values_mut() {
+            (queue.concurrency, queue.batch_size) = (1, 1);
+        }
+        crews.push(stage.worker_as(config, handlers).await);
+    }
+    let (one, two) = (Emitted::order("o-1"), Emitted::order("o-1"));
+    stage.deliver("pooled", &one).await;
+    stage.deliver("pooled", &two).await;
+    diary.until(1).await;
+    stage
+        .schema
+        .until("(select count(*) = 2 from {schema}.job where state = 'active')")
+        .await;
+    gate.cancel();
+    for event in [&one, &two] {
+        stage.job("pooled", event, "completed").await;
+    }
+    assert_eq!((diary.lines().len(), stage.logged("pooled").await.len()), (1, 1));
+    // What was held is let go, in the session that held it.
+    let held = "select count(*) from pg_locks where locktype = 'advisory'
+        and pid in (select pid from pg_stat_activity where query like '%{schema}_own\".event_processing_log%')";
+    assert_eq!(stage.schema.value(held).await, json!(0));
+    assert_eq!(pooler.named_statements(), 0);
+    for crew in crews {
+        crew.stop().await;
+    }
 }

@@ -71,6 +71,11 @@ impl Stage {
     /// A worker with these handlers, once they are registered.
     pub async fn worker(&self, handlers: Handlers) -> Crew {
         let config = self.config(&handlers);
+        self.worker_as(config, handlers).await
+    }
+
+    /// The same, configured otherwise.
+    pub async fn worker_as(&self, config: Config, handlers: Handlers) -> Crew {
         let registered: Vec<_> = handlers.list().to_vec();
         let crew = Crew::equipped(config, |worker| {
             worker.handle_events(handlers);
