@@ -283,7 +283,7 @@ async fn a_query_is_answered_by_a_rust_handler_or_times_out_and_is_taken_back() 
     ground.subscriber("price:quote", "second", json!({})).await;
     let several = ask("price:quote", "{\"n\": 5}", long).await.expect_err("two");
     assert!(several.to_string().contains("second"), "{several}");
-    let text = metrics.encode().expect("written");
+    let text = metrics.render().expect("written");
     for outcome in ["replied", "failed", "timeout", "refused"] {
         assert!(
             text.contains(&format!(
