@@ -8,3 +8,4 @@ mod outbox;
 mod processes;
 mod registration;
 mod stage;
+mod together;
