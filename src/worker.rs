@@ -137,7 +137,8 @@ impl Worker {
         self
     }
 
-    /// Runs these handlers of events, each with a queue, a subscription and a consumer of its own.
+    /// Runs these handlers of events, each with a queue, a subscription and a consumer of its own, and relays the outbox to them
+    /// and to all other subscribers, unless the event system is switched off.
     pub fn handle_events(&mut self, handlers: Handlers) -> &mut Worker {
         self.events = handlers;
         self
@@ -153,7 +154,9 @@ impl Worker {
         let database = Database::new(&settings)?;
         let apart = database.beside(1)?;
         let home = Home::new(&self.config.database.own_schema);
-        let events = match self.event_handlers()? {
+        let handlers = self.event_handlers()?;
+        let outbox_schema = handlers.outbox_schema().to_owned();
+        let events = match handlers {
             handlers if handlers.is_empty() => None,
             handlers => {
                 let (events, runners) = Events::new(handlers, &database, home.clone(), &self.metrics)?;
@@ -163,6 +166,7 @@ impl Worker {
         };
         let outbox = Outbox {
             config: &self.config,
+            outbox_schema,
             served: events.as_ref().map(Events::queues).unwrap_or_default(),
             home,
         };
@@ -277,13 +281,13 @@ impl Worker {
             );
             return Ok(Handlers::default());
         }
+        if handlers.is_empty() {
+            handlers = config.handlers();
+        }
         if config.enabled {
-            if handlers.is_empty() {
-                handlers = config.handlers();
-            }
             config.register(&mut handlers, &self.metrics)?;
         }
-        Ok(handlers)
+        Ok(handlers.or_in_schema(&config.outbox_schema))
     }
 
     /// The queues with their handlers: those configured, and those registered without a configuration.

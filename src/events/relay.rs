@@ -322,9 +322,6 @@ impl Relay {
                 }
                 Ok((Some(Err(error)), _)) | Err(error) => {
                     book.trouble(&error, &self.config.outbox_schema);
-                    if error.class() == Class::Schema {
-                        self.watch.nudge();
-                    }
                     AGAIN.min(self.config.polling_interval)
                 }
             };

@@ -229,3 +229,60 @@ async fn events_are_emitted_listed_settled_replayed_and_pruned() {
     assert!(ended.contains("no more"), "{ended}");
     assert_eq!(events(&["unsubscribe", "order", "stock"]).code, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_each_situation_and_the_choice_there_is() {
+    let schema = Schema::new(Release::NEWEST).await;
+    let here = directory(&schema);
+    let file = here.path().join("strawboss.toml");
+    let text = std::fs::read_to_string(&file).expect("read");
+    std::fs::write(&file, text.replace("http = '${NOT_SET_AND_NOT_NEEDED}'", "noop = true")).expect("written");
+    let command = |arguments: &[&str]| {
+        let mut command = program(here.path(), arguments);
+        Ended::from(command.output().expect("the program runs"))
+    };
+    let found = command(&["check"]);
+    assert_eq!(found.code, 1);
+    assert!(found.out.contains("strawboss events install"), "{}", found.out);
+    command(&["events", "install"]).well();
+    assert!(!command(&["check"]).well().out.contains("--complete"));
+
+    // A handler that was taken out, rows that an older worker left, rows that the app handled itself.
+    let own = schema.own();
+    let emit = ["events", "emit", "gone", "1"];
+    command(&emit).well();
+    command(&emit).well();
+    command(&["events", "emit", "gone", "1", "--immediate"]).well();
+    command(&["events", "subscribe", "gone", "event.gone"]).well();
+    schema
+        .execute(&format!(
+            "insert into {own}.event_handler (schema, handler_id, event, module, queue, sequential, place)
+               values ('{{schema}}', 'gone', 'gone', 'm', 'event.gone', false, 1);
+             update {own}.event_outbox set created_at = now() - interval '1 day' where status = 'pending';
+             update {own}.event_outbox set status = 'processing' where id in
+               (select id from {own}.event_outbox where status = 'pending' limit 1)"
+        ))
+        .await;
+    let found = command(&["check"]).well().out;
+    for word in [
+        "events.stuck",
+        "--requeue",
+        "--status pending --older-than 5m --complete",
+        "unsubscribe --handler gone",
+    ] {
+        assert!(found.contains(word), "{word}: {found}");
+    }
+    let found = command(&["doctor"]);
+    for word in [
+        "--status processing --older-than 30m",
+        "unsubscribe --handler gone",
+        "--older-than 5m --complete",
+    ] {
+        assert!(found.out.contains(word), "{word}: {}", found.out);
+    }
+    let listed = command(&["events", "subscriptions"]);
+    assert_eq!(listed.code, 1);
+    assert!(listed.out.contains("missing"), "{}", listed.out);
+    command(&["events", "unsubscribe", "--handler", "gone"]).well();
+    command(&["events", "subscriptions"]).well();
+}

@@ -406,3 +406,85 @@ async fn what_was_stored_arrives_without_losing_a_digit() {
         json!(0)
     );
 }
+
+#[tokio::test]
+async fn a_queue_s_own_dead_letter_queue_gets_its_copy_too_on_every_schema() {
+    needs_node!();
+    for release in Release::ALL {
+        let ground = Ground::on(release).await;
+        ground.schema.queue("mail-dead", json!({})).await;
+        ground
+            .subscriber(EVENT, "mail", json!({ "deadLetter": "mail-dead" }))
+            .await;
+        let row = ground.emit(EVENT, r#"{"n": 1}"#).await;
+        let mut client = ground.client().await;
+        let terms = RelayTerms::from(&ground.events());
+        terms.relay(&mut client, &ground.place, 10).await.expect("relayed");
+        // A supervisor takes it back from a worker that died in its last attempt; here as pg-boss's own statement leaves it.
+        ground
+            .execute(&format!(
+                "update {{schema}}.job set state = 'failed', retry_count = 3, output = '{{\"value\": {{\"message\": \"job timed out\"}}}}' where name = 'mail';
+                 insert into {{schema}}.job (name, data) select 'event-dead-letters', data from {{schema}}.job where id = {}",
+                delivery(row, "mail")
+            ))
+            .await;
+        assert_eq!(
+            bury(&client, &ground.place).await.expect("buried").len(),
+            1,
+            "{release}"
+        );
+        // The copy says nothing of the reason; the source's own row does.
+        let letters = ground.dead_letters().await;
+        assert_eq!(
+            (&letters[0]["failure_reason"], &letters[0]["retry_count"]),
+            (&json!("job timed out"), &json!(3)),
+            "{release}"
+        );
+        let copy = ground
+            .schema
+            .row("select data, state from {schema}.job where name = 'mail-dead'")
+            .await;
+        assert_eq!(
+            (&copy["data"]["data"], &copy["state"]),
+            (&json!({ "n": 1 }), &json!("created"))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_the_worker_of_old_no_row_goes_to_both() {
+    let ground = Ground::new().await;
+    ground.subscriber(EVENT, "stock", json!({})).await;
+    ground.emit_many(EVENT, 600).await;
+    let crew = ground.relay(EventsConfig {
+        batch_size: 20,
+        ..ground.events()
+    });
+    let old = ground.schema.connect().await;
+    let mut claimed = 0;
+    loop {
+        let sql = ground.sql(
+            "update {app}.event_outbox set status = 'processing' where id in (
+               select id from {app}.event_outbox where status = 'pending' order by created_at limit 7 for update skip locked)",
+        );
+        old.execute(&sql, &[]).await.expect("claimed");
+        let done = ground
+            .sql("update {app}.event_outbox set status = 'completed', error_message = 'of old' where status = 'processing' returning id");
+        claimed += old.query(&done, &[]).await.expect("completed").len();
+        if ground
+            .value("select count(*) from {app}.event_outbox where status <> 'completed'")
+            .await
+            == json!(0)
+        {
+            break;
+        }
+    }
+    let both = "select count(*) from {app}.event_outbox o join {schema}.job j on j.data->>'outboxId' = o.id::text
+        where o.error_message = 'of old'";
+    assert_eq!(ground.value(both).await, json!(0));
+    let jobs = ground
+        .value("select count(*) from {schema}.job where name = 'stock'")
+        .await;
+    assert_eq!(jobs, json!(600 - claimed));
+    crew.stop().await;
+}
