@@ -92,3 +92,11 @@ impl Place {
         Ok(())
     }
 }
+
+/// What the making of queues and tables met, as the database said it.
+pub(super) fn database_error(error: enqueue::Error) -> Error {
+    match error {
+        enqueue::Error::Database(error) => error,
+        other => Error::Settings(other.to_string()),
+    }
+}
