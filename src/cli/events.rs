@@ -117,13 +117,8 @@ impl Scene {
         })
     }
 
-    /// What emits, also where the file has no section for it: whoever asks for it here wants it on.
     fn emitter(&self) -> Emitter {
-        let config = EventsConfig {
-            enabled: !self.config.switched_off,
-            ..self.config.clone()
-        };
-        Emitter::new(self.place.clone(), &config)
+        Emitter::new(self.place.clone(), &self.config)
     }
 }
 

@@ -286,3 +286,31 @@ async fn check_names_each_situation_and_the_choice_there_is() {
     command(&["events", "unsubscribe", "--handler", "gone"]).well();
     command(&["events", "subscriptions"]).well();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_that_does_not_parse_keeps_the_worker_from_starting() {
+    let schema = Schema::new(Release::NEWEST).await;
+    let here = directory(&schema);
+    for command in ["run", "check"] {
+        let mut command = program(here.path(), &[command]);
+        command
+            .env("NOT_SET_AND_NOT_NEEDED", "http://127.0.0.1:9")
+            .env("EVENT_DEFAULT_TIMEOUT", "30s");
+        let refused = Ended::from(command.output().expect("the program runs"));
+        assert_eq!(refused.code, 1);
+        let said = format!("{}{}", refused.out, refused.err);
+        assert!(
+            said.contains("EVENT_DEFAULT_TIMEOUT") && said.contains("milliseconds"),
+            "{said}"
+        );
+    }
+    let mut command = program(here.path(), &["events", "emit", "order"]);
+    let refused = Ended::from(
+        command
+            .env("EVENT_SYSTEM_ENABLED", "false")
+            .output()
+            .expect("the program runs"),
+    );
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("EVENT_SYSTEM_ENABLED"), "{}", refused.err);
+}

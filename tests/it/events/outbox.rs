@@ -6,6 +6,7 @@ use strawboss::events::{RelayTerms, bury};
 use uuid::Uuid;
 
 use super::ground::Ground;
+use crate::support::crew::Crew;
 use crate::support::{Release, needs_node, wait_for};
 
 const EVENT: &str = "payment:order.completed";
@@ -487,4 +488,30 @@ async fn beside_the_worker_of_old_no_row_goes_to_both() {
         .await;
     assert_eq!(jobs, json!(600 - claimed));
     crew.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_notification_the_outbox_is_polled_as_often_as_asked_for() {
+    let ground = Ground::new().await;
+    ground.subscriber(EVENT, "stock", json!({})).await;
+    let relayed = |row: Uuid| format!("(select status = 'completed' from {{app}}.event_outbox where id = '{row}')");
+    let first = ground.emit(EVENT, "1").await;
+    let mut config = ground.config(EventsConfig {
+        polling_interval: std::time::Duration::from_secs(60),
+        ..ground.events()
+    });
+    config.worker.listen = false;
+    let seldom = Crew::start(config, []);
+    ground.until(&relayed(first)).await;
+    let second = ground.emit(EVENT, "2").await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(
+        ground.row(second).await["status"],
+        "pending",
+        "the next look is a minute away"
+    );
+    let often = ground.relay(ground.events());
+    ground.until(&relayed(second)).await;
+    often.stop().await;
+    seldom.stop().await;
 }
