@@ -18,6 +18,7 @@ mod registrar;
 mod relay;
 mod retry;
 mod runner;
+pub mod testing;
 mod turns;
 mod typed;
 mod validation;
