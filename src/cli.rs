@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 mod error;
+pub mod events;
 pub mod jobs;
 pub mod options;
 mod page;
@@ -57,6 +58,7 @@ enum Command {
     Send(Box<send::Send>),
     Queues(queues::Queues),
     Jobs(jobs::Jobs),
+    Events(events::Events),
     Schema(schema::Schema),
     Bench(bench::Bench),
     Config(config::Config),
@@ -94,6 +96,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Send(send) => send.run(&mut page).await,
         Command::Queues(queues) => queues.run(&mut page).await,
         Command::Jobs(jobs) => jobs.run(&mut page).await,
+        Command::Events(events) => events.run(&mut page).await,
         Command::Schema(schema) => schema.run(&mut page).await,
         Command::Bench(bench) => bench.run(&mut page).await,
         Command::Config(config) => config.run(&mut page),

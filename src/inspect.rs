@@ -2,6 +2,7 @@
 //! writes.
 
 pub mod doctor;
+mod events;
 mod job;
 mod queue;
 mod readiness;

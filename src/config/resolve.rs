@@ -11,7 +11,9 @@ use super::finding::{Finding, Severity};
 use super::origin::{Origin, Place, Setting};
 use super::secret::{Secrets, shown_url};
 use super::tree::Spot;
-use super::{Config, DatabaseConfig, HttpConfig, LogFormat, Period, Pooler, TelemetryConfig, WorkerConfig, default};
+use super::{
+    Config, DatabaseConfig, EventsConfig, HttpConfig, LogFormat, Period, Pooler, TelemetryConfig, WorkerConfig, default,
+};
 use crate::postgres::Settings;
 use crate::schema::check_name;
 
@@ -123,6 +125,12 @@ impl<'a> Resolver<'a> {
         });
     }
 
+    /// Forgets the defaults that were noted of a section.
+    pub(super) fn forget_defaults(&mut self, section: &str) {
+        self.settings
+            .retain(|setting| setting.origin != Origin::Default || !setting.key.starts_with(section));
+    }
+
     /// Where a key's value in the file comes from.
     pub(super) fn written(&self, key: &str) -> Origin {
         match self.spots.get(key) {
@@ -185,17 +193,27 @@ impl<'a> Resolver<'a> {
 }
 
 impl File {
-    /// Resolves every section; with `database_only` the others keep their defaults, unsaid.
-    pub(super) fn resolve(mut self, resolver: &mut Resolver<'_>, overrides: Overrides, database_only: bool) -> Config {
+    /// Resolves the section `[database]`, and `[events]` if asked for; the others keep their defaults, unsaid.
+    pub(super) fn resolve_part(mut self, resolver: &mut Resolver<'_>, overrides: Overrides, events: bool) -> Config {
         let database = self.database(resolver, overrides);
-        if database_only {
-            return Config {
-                database,
-                ..Config::default()
-            };
+        let events = if events {
+            std::mem::take(&mut self.events).resolve(resolver)
+        } else {
+            EventsConfig::default()
+        };
+        Config {
+            database,
+            events,
+            ..Config::default()
         }
+    }
+
+    /// Resolves every section.
+    pub(super) fn resolve(mut self, resolver: &mut Resolver<'_>, overrides: Overrides) -> Config {
+        let database = self.database(resolver, overrides);
         let worker = self.worker(resolver);
         let http = self.http(resolver);
+        let upkeep = std::mem::take(&mut self.upkeep).resolve(resolver);
         let telemetry = self.telemetry(resolver);
         let queues = std::mem::take(&mut self.queues)
             .into_iter()
@@ -210,6 +228,7 @@ impl File {
             database,
             worker,
             http,
+            upkeep,
             telemetry,
             queues,
             events,
@@ -306,6 +325,7 @@ impl File {
             concurrency: resolver.count("worker.concurrency", worker.concurrency, default::CONCURRENCY),
             shutdown_grace: resolver.period("worker.shutdown_grace", worker.shutdown_grace, default::SHUTDOWN_GRACE),
             supervise: resolver.pick("worker.supervise", worker.supervise, || true),
+            maintain_schema: resolver.pick("worker.maintain_schema", worker.maintain_schema, || false),
             schedule: resolver.pick("worker.schedule", worker.schedule, || false),
             listen: resolver.pick("worker.listen", worker.listen, || true),
             heartbeat: resolver.period("worker.heartbeat", worker.heartbeat, default::HEARTBEAT),

@@ -43,6 +43,7 @@ fn the_example_is_accepted_and_says_the_defaults() {
     assert_eq!(read.findings, []);
     assert_eq!(read.config.database.pool_size, DatabaseConfig::default().pool_size);
     assert_eq!(read.config.http, HttpConfig::default());
+    assert_eq!(read.config.upkeep, UpkeepConfig::default());
     assert_eq!(read.config.telemetry, TelemetryConfig::default());
     let told = WorkerConfig {
         name: "strawboss".to_owned(),
@@ -340,11 +341,6 @@ api_token = "x"
 [api]
 enabled = true
 prefix = "api"
-[upkeep]
-flow_interval = "5s"
-monitor_interval = "60s"
-persist_warnings = true
-queue_stat_retention_days = 0
 [cron]
 monitor_interval = "1m"
 [events]
@@ -364,27 +360,43 @@ queue = ""
     5: http.api_token: this release does not serve the /api routes; leave the key out
     7: api.enabled: [api] enabled = true: this release does not serve the /api routes; set it to false
     8: api.prefix: must begin with "/"
-    10: upkeep.flow_interval: this release takes back expired jobs and lost heartbeats and leaves the rest of pg-boss's supervision to Node; leave the key out
-    12: upkeep.persist_warnings: this release takes back expired jobs and lost heartbeats and leaves the rest of pg-boss's supervision to Node; leave the key out
-    13: upkeep.queue_stat_retention_days: must be at least 1
-    15: cron.monitor_interval: must be at most 45s
-    17: events.enabled: [events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it
-    18: events.unhandled: must be "complete" or "hold", not "drop"
-    19: events.handler[0]: needs something to run it: http = "https://…"
-    20: events.handler[0].event: must have 1 to 255 characters
-    22: events.handler[0].retry.max_attempts: must be at least 1
-    23: schedules: [[schedules]]: this release does not fire schedules; remove them, and let a Node pg-boss keep them
-    26: schedules[1]: needs cron = "…" or rrule = "…"
-    27: schedules[1].queue: must not be empty
+    10: cron.monitor_interval: must be at most 45s
+    13: events.unhandled: must be "complete" or "hold", not "drop"
+    14: events.handler[0]: needs one of http = "https://…", exec = ["program", …], noop = true, log = true
+    15: events.handler[0].event: must have 1 to 255 characters
+    17: events.handler[0].retry.max_attempts: must be at least 1
+    18: schedules: [[schedules]]: this release does not fire schedules; remove them, and let a Node pg-boss keep them
+    21: schedules[1]: needs cron = "…" or rrule = "…"
+    22: schedules[1].queue: must not be empty
     "#);
 }
 
 #[test]
-fn supervision_of_others_is_not_asked_for_where_supervise_is_off() {
+fn the_pace_of_supervision_is_taken_and_bounded() {
+    let text = "[worker]\nmaintain_schema = true\n[upkeep]\nmaintenance_interval = '2h'\npersist_warnings = true\nwarning_retention_days = 3";
+    let read = report(&format!("{text}\n"), &[("DATABASE_URL", "postgres://db/app")]).config;
+    assert!(read.worker.maintain_schema && read.upkeep.persist_warnings);
+    assert_eq!(read.upkeep.maintenance_interval, Duration::from_secs(7200));
     assert_eq!(
-        findings("[worker]\nsupervise = false\n[upkeep]\nmaintenance_interval = '2d'\npersist_warnings = true"),
-        ""
+        (
+            read.upkeep.warning_retention_days,
+            read.upkeep.queue_stat_retention_days
+        ),
+        (3, 7)
     );
+    assert_eq!(read.upkeep.flow_interval, Duration::from_secs(1));
+    insta::assert_snapshot!(findings(r#"
+[upkeep]
+flow_interval = "0s"
+monitor_interval = "25h"
+queue_stat_retention_days = 0
+warning_retention_days = 366
+"#), @r#"
+    3: upkeep.flow_interval: must be at least 1s
+    4: upkeep.monitor_interval: must be at most 1d
+    5: upkeep.queue_stat_retention_days: must be at least 1
+    6: upkeep.warning_retention_days: must be at most 365
+    "#);
 }
 
 #[test]
@@ -445,7 +457,10 @@ fn every_value_has_its_origin() {
     let settings: Vec<_> = read
         .settings
         .iter()
-        .filter(|setting| !setting.key.starts_with("worker.") || setting.origin != Origin::Default)
+        .filter(|setting| {
+            !setting.key.starts_with("worker.") && !setting.key.starts_with("upkeep.")
+                || setting.origin != Origin::Default
+        })
         .map(|setting| format!("{} = {} ({})", setting.key, setting.value, setting.origin).replace(&file, "FILE"))
         .collect();
     insta::assert_snapshot!(settings.join("\n"), @r#"
@@ -502,6 +517,122 @@ fn the_database_alone_is_read_without_the_rest() {
     });
     assert_eq!(report.findings, []);
     assert_eq!(report.config.database.url, "postgres://db/app");
+}
+
+/// What is said of a variable, and of the key behind it.
+fn event_setting(text: &str, variable: &str, value: &str, key: &str) -> (String, String) {
+    let environment = [("DATABASE_URL", "postgres://db/app"), (variable, value)];
+    let read = report(text, &environment);
+    assert_eq!(read.findings, [], "{variable}={value}");
+    let setting = read.settings.iter().find(|setting| setting.key == key).expect(key);
+    (setting.value.clone(), setting.origin.to_string())
+}
+
+const EVENT_VARIABLES: [(&str, &str, &str, &str, &str); 13] = [
+    ("EVENT_SYSTEM_ENABLED", "false", "events.enabled", "false", "true"),
+    (
+        "EVENT_OUTBOX_POLLING_INTERVAL",
+        "250",
+        "events.polling_interval",
+        "250ms",
+        "'1s'",
+    ),
+    ("EVENT_DEFAULT_MAX_RETRIES", "7", "events.max_retries", "7", "2"),
+    ("EVENT_DEFAULT_BACKOFF_MS", "20", "events.backoff", "20ms", "'1s'"),
+    (
+        "EVENT_EXPONENTIAL_BACKOFF",
+        "false",
+        "events.exponential",
+        "false",
+        "true",
+    ),
+    ("EVENT_BACKOFF_JITTER", "FALSE", "events.jitter", "false", "true"),
+    ("EVENT_DEFAULT_TIMEOUT", "1500", "events.timeout", "1s500ms", "'1s'"),
+    ("EVENT_MAX_PAYLOAD_SIZE", "10", "events.max_payload_size", "10", "20"),
+    ("EVENT_HISTORY_ENABLED", "false", "events.history", "false", "true"),
+    (
+        "EVENT_IMMEDIATE_PROCESSING",
+        "true",
+        "events.immediate",
+        "true",
+        "false",
+    ),
+    (
+        "EVENT_CIRCUIT_BREAKER_THRESHOLD",
+        "2",
+        "events.circuit.threshold",
+        "2",
+        "3",
+    ),
+    (
+        "EVENT_CIRCUIT_BREAKER_TIME_WINDOW",
+        "1000",
+        "events.circuit.window",
+        "1s",
+        "'2s'",
+    ),
+    (
+        "EVENT_CIRCUIT_BREAKER_RECOVERY_TIMEOUT",
+        "500",
+        "events.circuit.recovery",
+        "500ms",
+        "'2s'",
+    ),
+];
+
+#[test]
+fn every_variable_of_events_goes_before_its_default_and_behind_the_file() {
+    for (variable, value, key, shown, written) in EVENT_VARIABLES {
+        let (told, origin) = event_setting("[events]", variable, value, key);
+        assert_eq!((told.as_str(), origin), (shown, format!("environment ${variable}")));
+        let short = key.trim_start_matches("events.");
+        let text = match short.split_once('.') {
+            Some((table, key)) => format!("[events.{table}]\n{key} = {written}"),
+            None => format!("[events]\n{short} = {written}"),
+        };
+        let (told, origin) = event_setting(&text, variable, value, key);
+        assert_eq!(told, written.trim_matches('\''), "{variable}");
+        assert!(origin.ends_with(":2"), "{variable}: {origin}");
+    }
+}
+
+#[test]
+fn a_variable_of_events_that_does_not_parse_is_refused_by_its_name() {
+    for (variable, ..) in EVENT_VARIABLES {
+        for text in ["", "[events]\npolling_interval = '1s'\ncircuit = { window = '1s' }"] {
+            let read = report(text, &[("DATABASE_URL", "postgres://db/app"), (variable, "5 seconds")]);
+            assert_eq!(read.findings.len(), 1, "{variable}");
+            assert!(read.findings[0].to_string().contains(variable), "{}", read.findings[0]);
+            assert!(read.into_config().is_err());
+        }
+    }
+    for (variable, value) in [
+        ("EVENT_OUTBOX_POLLING_INTERVAL", "0"),
+        ("EVENT_DEFAULT_TIMEOUT", "-1"),
+        ("EVENT_MAX_PAYLOAD_SIZE", "0"),
+        ("EVENT_DEFAULT_MAX_RETRIES", "2.5"),
+        ("EVENT_SYSTEM_ENABLED", "yes"),
+    ] {
+        let read = report("[events]", &[("DATABASE_URL", "postgres://db/app"), (variable, value)]);
+        assert_eq!(read.findings.len(), 1, "{variable}={value}");
+    }
+}
+
+#[test]
+fn events_are_on_where_the_file_speaks_of_them() {
+    let enabled = |text: &str, variables: &[(&str, &str)]| {
+        let mut environment = vec![("DATABASE_URL", "postgres://db/app")];
+        environment.extend(variables);
+        let config = report(text, &environment).config.events;
+        (config.enabled, config.switched_off)
+    };
+    assert_eq!(enabled("", &[]), (false, false));
+    assert_eq!(enabled("[events]", &[]), (true, false));
+    assert_eq!(enabled("", &[("EVENT_SYSTEM_ENABLED", "true")]), (true, false));
+    assert_eq!(enabled("[events]", &[("EVENT_SYSTEM_ENABLED", "false")]), (false, true));
+    assert_eq!(enabled("[events]\nenabled = false", &[]), (false, true));
+    let both = enabled("[events]\nenabled = true", &[("EVENT_SYSTEM_ENABLED", "false")]);
+    assert_eq!(both, (true, false));
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Burial {
             let round = async {
                 let mut client = self.database.client().await?;
                 if prepared != Some(version) {
-                    place.prepare(&mut client).await.map_err(super::relay::database_error)?;
+                    place.prepare(&mut client).await.map_err(super::place::database_error)?;
                 }
                 bury(&client, &place).await
             };

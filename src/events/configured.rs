@@ -83,3 +83,56 @@ fn options(configured: &EventHandlerConfig, circuit: CircuitPolicy) -> Result<Ha
         ..HandlerOptions::of(configured.module.as_str())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Request, read};
+    use crate::events::RelayTerms;
+
+    /// The configuration that these variables make.
+    fn events(variables: &[(&str, &str)]) -> EventsConfig {
+        let environment = |name: &str| {
+            let all = variables.iter().chain(&[("DATABASE_URL", "postgres://db/app")]);
+            all.clone()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        let report = read(&Request {
+            environment: &environment,
+            ..Request::process()
+        });
+        report.into_config().expect("it is in order").events
+    }
+
+    #[test]
+    fn the_variables_reach_the_handlers_and_the_relay() {
+        let events = events(&[
+            ("EVENT_DEFAULT_BACKOFF_MS", "20"),
+            ("EVENT_EXPONENTIAL_BACKOFF", "false"),
+            ("EVENT_BACKOFF_JITTER", "false"),
+            ("EVENT_DEFAULT_TIMEOUT", "1500"),
+            ("EVENT_CIRCUIT_BREAKER_THRESHOLD", "2"),
+            ("EVENT_CIRCUIT_BREAKER_TIME_WINDOW", "1000"),
+            ("EVENT_CIRCUIT_BREAKER_RECOVERY_TIMEOUT", "500"),
+        ]);
+        let backoff = Backoff {
+            first: Duration::from_millis(20),
+            exponential: false,
+            jitter: false,
+        };
+        let wanted = Defaults {
+            backoff,
+            timeout: Duration::from_millis(1500),
+            circuit: CircuitPolicy {
+                threshold: 2,
+                window: Duration::from_secs(1),
+                recovery: Duration::from_millis(500),
+            },
+        };
+        assert_eq!(*events.handlers().defaults(), wanted);
+        assert_eq!(RelayTerms::from(&events).backoff, backoff);
+    }
+}

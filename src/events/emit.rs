@@ -52,8 +52,7 @@ const NAME: usize = 255;
 /// let mut client = database.client().await?;
 /// let dialect = Arc::new(Dialect::read(&client, "pgboss").await?);
 /// let place = Place::new(dialect, Home::new("strawboss"), "public");
-/// let config = EventsConfig { enabled: true, ..EventsConfig::default() };
-/// let emitter = Emitter::new(place, &config);
+/// let emitter = Emitter::new(place, &EventsConfig::default());
 /// emitter.prepare(&mut client).await?;
 ///
 /// let transaction = client.transaction().await?;
@@ -66,7 +65,7 @@ const NAME: usize = 255;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Emitter {
-    place: Place,
+    pub(super) place: Place,
     enabled: bool,
     history: bool,
     immediate: bool,
@@ -134,11 +133,11 @@ pub enum EmitError {
 }
 
 impl Emitter {
-    /// Emits there, as configured.
+    /// Emits there, as configured; nothing where the event system is switched off.
     pub fn new(place: Place, config: &EventsConfig) -> Emitter {
         Emitter {
             place,
-            enabled: config.enabled,
+            enabled: !config.switched_off,
             history: config.history,
             immediate: config.immediate,
             max_retries: config.max_retries,

@@ -152,6 +152,14 @@ impl Handlers {
         self
     }
 
+    /// The same, unless it was said already.
+    pub(crate) fn or_in_schema(self, outbox_schema: &str) -> Handlers {
+        match self.outbox_schema {
+            Some(_) => self,
+            None => self.in_schema(outbox_schema),
+        }
+    }
+
     /// Where the app's event tables are, unquoted.
     pub fn outbox_schema(&self) -> &str {
         self.outbox_schema.as_deref().unwrap_or("public")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::dialect::{Capability, Dialect, Template, quoted};
 use crate::enqueue::{self, QueueOptions, create_queue};
 use crate::home::{Home, Part};
-use crate::postgres::{Client, channel};
+use crate::postgres::{Client, Error, Executor, channel};
 use crate::queue::QueueName;
 use crate::schema::spelling;
 
@@ -67,6 +67,14 @@ impl Place {
         self.home.render(&sql).replace("{events}", &quoted(&self.outbox_schema))
     }
 
+    /// Whether our own tables are there: a read that changes nothing.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn is_prepared(&self, executor: &impl Executor) -> Result<bool, Error> {
+        Ok(self.home.has(executor, &super::registrar::PART).await? && self.home.has(executor, &PART).await?)
+    }
+
     /// Makes what deliveries need: our own tables, and the queue of dead letters. As often as one likes, by any number of
     /// processes.
     ///
@@ -82,5 +90,13 @@ impl Place {
         };
         create_queue(client, &self.dialect, &QueueName::new(DEAD_LETTERS), &options).await?;
         Ok(())
+    }
+}
+
+/// What the making of queues and tables met, as the database said it.
+pub(super) fn database_error(error: enqueue::Error) -> Error {
+    match error {
+        enqueue::Error::Database(error) => error,
+        other => Error::Settings(other.to_string()),
     }
 }

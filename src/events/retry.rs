@@ -13,7 +13,7 @@ const JITTER: f64 = 0.1;
 /// How long a failed delivery waits for its next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// The wait before the first retry; 1 s by default, zero tries again at once. More than [`LONGEST`] is as much as that.
+    /// The wait before the first retry; 1 s by default, zero tries again at once. More than 60 s is as much as that.
     pub first: Duration,
     /// Whether the wait doubles from retry to retry; true by default.
     pub exponential: bool,

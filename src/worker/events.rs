@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{FOUND, FOUNDING, SILENCE};
-use crate::config::Config;
+use crate::config::{Config, EventsConfig};
 use crate::dialect::{Watch, quoted};
 use crate::enqueue;
 use crate::events::{Burial, Housekeeper, Relay};
@@ -142,13 +142,15 @@ fn told(error: &enqueue::Error) -> Option<String> {
 /// The servants of the outbox.
 pub(super) struct Outbox<'a> {
     pub(super) config: &'a Config,
+    /// Where the app's tables are, unquoted.
+    pub(super) outbox_schema: String,
     /// The queues of the handlers that run here.
     pub(super) served: Vec<String>,
     pub(super) home: Home,
 }
 
 impl Outbox<'_> {
-    /// Spawns them where the event system is on.
+    /// Spawns them where the event system is on, or has handlers and is not off.
     pub(super) fn spawn(
         self,
         life: &Lifecycle,
@@ -157,11 +159,19 @@ impl Outbox<'_> {
         health: &Health,
         metrics: &Metrics,
     ) {
-        let Outbox { config, served, home } = self;
-        let events = &config.events;
-        if !events.enabled {
+        let Outbox {
+            config,
+            outbox_schema,
+            served,
+            home,
+        } = self;
+        if !config.events.enabled && served.is_empty() {
             return;
         }
+        let events = &EventsConfig {
+            outbox_schema,
+            ..config.events.clone()
+        };
         let relay = Relay {
             database: database.clone(),
             watch: watch.clone(),

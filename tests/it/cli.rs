@@ -1,6 +1,7 @@
 //! The program as a user meets it: arguments, output, exit codes.
 
 mod check;
+mod events;
 mod jobs;
 mod send;
 
