@@ -22,6 +22,7 @@ mod relay;
 mod retry;
 mod runner;
 mod subscriptions;
+pub mod testing;
 mod turns;
 mod typed;
 mod validation;

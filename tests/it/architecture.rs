@@ -232,7 +232,7 @@ fn tasks_are_spawned_by_name() {
         "JoinSet",
         "spawn_local",
     ];
-    let elsewhere = ["lifecycle", "postgres", "observe", "demo", "bench"];
+    let elsewhere = ["lifecycle", "postgres", "observe", "demo", "bench", "events/testing"];
     assert_eq!(beyond(&elsewhere, &patterns), NOTHING);
 }
 

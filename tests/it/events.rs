@@ -1,5 +1,6 @@
 //! The event system, after the sections of its contract.
 
+mod bus;
 mod emitting;
 mod ground;
 mod handlers;
@@ -9,3 +10,4 @@ mod processes;
 mod registration;
 mod stage;
 mod together;
+mod variables;

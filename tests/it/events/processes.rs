@@ -8,9 +8,11 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use strawboss::config::{Config, DatabaseConfig, HttpConfig, QueueConfig, WorkerConfig};
-use strawboss::events::{Defaults, HandlerOptions, Handlers, Received, queue_of};
+use strawboss::config::{Config, DatabaseConfig, EventsConfig, HttpConfig, QueueConfig, WorkerConfig};
+use strawboss::events::{Defaults, HandlerOptions, Handlers, Received, install, queue_of};
 use strawboss::handler::HandlerError;
+use strawboss::home::Home;
+use strawboss::postgres::{Database, Settings};
 use strawboss::worker::Worker;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -101,6 +103,12 @@ fn plays_a_worker_in_a_process_of_its_own() {
             ..WorkerConfig::default()
         },
         http: HttpConfig { listen: None },
+        events: EventsConfig {
+            enabled: true,
+            outbox_schema: text("app"),
+            polling_interval: Duration::from_millis(50),
+            ..EventsConfig::default()
+        },
         queues: [(queue_of("counted").to_string(), queue)].into(),
         ..Config::default()
     });
@@ -140,6 +148,13 @@ impl Stage {
     /// With the table in which runs are counted.
     async fn with_runs() -> Stage {
         let stage = Stage::new().await;
+        let mut client = Database::new(&Settings::parse(&stage.schema.url).expect("a URL"))
+            .expect("a pool")
+            .client()
+            .await
+            .expect("it is up");
+        let home = Home::new(&stage.app);
+        install(&mut client, &home, &stage.app, false).await.expect("installed");
         let table = "run (event_id uuid not null, at timestamptz not null default clock_timestamp())";
         stage
             .schema
@@ -168,10 +183,10 @@ async fn killed_amid_2000_events_none_is_lost_and_no_completed_handler_runs_agai
     stage
         .schema
         .execute(
-            "insert into {schema}.job (name, data, policy, retry_limit, expire_seconds)
-             select 'event.counted', jsonb_build_object('metadata', jsonb_build_object('eventId', gen_random_uuid(),
-               'eventName', 'payment:order.completed'), 'data', jsonb_build_object('orderId', n::text)),
-               'standard', 3, 900
+            "insert into {schema}_own.event_outbox (event_name, event_data, metadata)
+             select 'payment:order.completed', jsonb_build_object('orderId', n::text), jsonb_build_object(
+               'eventId', gen_random_uuid(), 'eventName', 'payment:order.completed', 'sourceModule', 'payment',
+               'timestamp', '2026-11-27T12:00:00.000Z', 'correlationId', n::text, 'version', 'v1')
              from generate_series(1, 2000) n",
         )
         .await;
@@ -189,6 +204,11 @@ async fn killed_amid_2000_events_none_is_lost_and_no_completed_handler_runs_agai
         .until("(select count(*) = 2000 from {schema}.job where state = 'completed')")
         .await;
     worker.stop().await;
+    let relayed = "select jsonb_agg(distinct status) as status, count(*) as rows from {schema}_own.event_outbox";
+    assert_eq!(
+        stage.schema.row(relayed).await,
+        json!({ "status": ["completed"], "rows": 2000 })
+    );
     // The log is the judge: one row for each event, and no run begun after the row was there.
     let judged = format!(
         "select count(*) as rows, count(distinct event_id) as events, count(distinct idempotency_key) as keys
