@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use strawboss::config::EventsConfig;
-use strawboss::events::{EmitError, EmitOptions, Emitter, Event, HandlerOptions, QueryError, Received, RelayTerms};
+use strawboss::events::{
+    EmitError, EmitOptions, Emitter, Event, HandlerOptions, LetterFilter, QueryError, Received, RelayTerms, bury,
+    letters, replay, subscribe, subscriptions, unsubscribe,
+};
 use strawboss::observe::Metrics;
 use strawboss::{Context, HandlerError};
 
@@ -348,4 +351,73 @@ async fn queries_cross_to_node_and_from_node() {
     assert_eq!(reply["error"], "no negative prices");
     crew.stop().await;
     boss.stop().await;
+}
+
+#[tokio::test]
+async fn emitting_asking_and_replaying_work_on_every_schema() {
+    needs_node!();
+    for release in Release::ALL {
+        let ground = Ground::on(release).await;
+        let emit = emitter(
+            &ground,
+            EventsConfig {
+                immediate: true,
+                ..ground.events()
+            },
+        );
+        let client = ground.client().await;
+        let queue = "stock".into();
+        let created = subscribe(&client, &ground.place, EVENT, &queue)
+            .await
+            .expect("subscribed");
+        let again = subscribe(&client, &ground.place, EVENT, &queue)
+            .await
+            .expect("subscribed");
+        assert!(created && !again, "{release}");
+        let payload = raw("{\"n\": 1}");
+        let emitted = emit
+            .emit(&client, EVENT, &payload, "test", &EmitOptions::default())
+            .await
+            .expect("emitted");
+        assert_eq!(emitted.queues, 1, "{release}");
+
+        // It fails for good, is buried, and is replayed as another delivery to the same queue.
+        let fail = "with f as (update {schema}.job set state = 'failed', output = '{\"message\": \"no\"}' where name = 'stock' and state = 'created' returning data)
+            insert into {schema}.job (name, data, output) select 'event-dead-letters', data, '{\"message\": \"no\"}' from f";
+        ground.execute(fail).await;
+        assert_eq!(
+            bury(&client, &ground.place).await.expect("buried").len(),
+            1,
+            "{release}"
+        );
+        let found = letters(&client, &ground.place, &LetterFilter::default(), 10)
+            .await
+            .expect("listed");
+        assert_eq!(found.len(), 1);
+        let done = replay(&client, &ground.place, &[found[0].id]).await.expect("replayed");
+        assert_eq!(done, [(found[0].id, Some("stock".to_owned()))], "{release}");
+        assert_eq!(ground.row(emitted.outbox_id).await["status"], "completed");
+        let waiting =
+            "select count(*) from {schema}.job where name = 'stock' and state = 'created' and data ? 'replayOf'";
+        assert_eq!(ground.value(waiting).await, json!(1), "{release}");
+        ground.execute(fail).await;
+        assert_eq!(
+            bury(&client, &ground.place).await.expect("buried").len(),
+            1,
+            "{release}"
+        );
+        assert_eq!(ground.dead_letters().await.len(), 1, "{release}");
+        assert_eq!(ground.row(emitted.outbox_id).await["status"], "failed");
+
+        let short = Duration::from_millis(20);
+        let late = emit.query(&ground.database, EVENT, &payload, "test", short).await;
+        assert!(matches!(late, Err(QueryError::Timeout { .. })), "{release}: {late:?}");
+        let taken =
+            "select count(*) from {schema}.job where name = 'stock' and state = 'cancelled' and retry_limit = 0";
+        assert_eq!(ground.value(taken).await, json!(1), "{release}");
+        let listed = subscriptions(&client, &ground.place).await.expect("listed");
+        assert_eq!((listed.len(), listed[0].waiting), (1, 0), "{release}");
+        let ended = unsubscribe(&client, &ground.place, None, "stock").await.expect("ended");
+        assert_eq!(ended, [EVENT]);
+    }
 }
