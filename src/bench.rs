@@ -5,6 +5,7 @@
 mod drain;
 mod idle;
 mod latency;
+mod relay;
 mod send;
 
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use crate::queue::QueueName;
 pub use drain::{Drain, Drained};
 pub use idle::{Idle, Idled};
 pub use latency::{Latencies, Latency};
+pub use relay::{Relay, RelayedAll};
 pub use send::{Send, Sent};
 
 /// Why a measurement could not be made.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 mod error;
+pub mod events;
 pub mod jobs;
 pub mod options;
 mod page;
@@ -61,6 +62,7 @@ enum Command {
     Jobs(Box<jobs::Jobs>),
     Redrive(redrive::Redrive),
     Schedules(schedules::Schedules),
+    Events(events::Events),
     Schema(schema::Schema),
     Bench(bench::Bench),
     Config(config::Config),
@@ -100,6 +102,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Jobs(jobs) => jobs.run(&mut page).await,
         Command::Redrive(redrive) => redrive.run(&mut page).await,
         Command::Schedules(schedules) => schedules.run(&mut page).await,
+        Command::Events(events) => events.run(&mut page).await,
         Command::Schema(schema) => schema.run(&mut page).await,
         Command::Bench(bench) => bench.run(&mut page).await,
         Command::Config(config) => config.run(&mut page),

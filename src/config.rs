@@ -5,6 +5,7 @@
 //! environment before the file, the file before the defaults documented here.
 
 mod default;
+mod events;
 mod file;
 mod finding;
 mod later;
@@ -26,6 +27,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use events::{EventHandlerConfig, EventsConfig, Stuck, Unhandled};
 pub use finding::{Finding, Refused, Severity};
 pub(crate) use origin::dotted;
 pub use origin::{Origin, Place, Setting};
@@ -60,6 +62,8 @@ pub struct Config {
     pub cron: CronConfig,
     /// Schedules that are set at start.
     pub schedules: Vec<ScheduleConfig>,
+    /// The event outbox and the handlers of events.
+    pub events: EventsConfig,
 }
 
 /// `[database]`

@@ -1,24 +1,28 @@
-//! The main job on an embedded default: a private PostgreSQL, a pg-boss schema, and a worker with sample jobs.
+//! The main job on an embedded default: a private PostgreSQL, a pg-boss schema, and a worker with sample jobs and events.
 
 pub mod cluster;
 mod sample;
+mod shared;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::config::Config;
+use crate::config::{Config, EventsConfig};
 use crate::dialect::Dialect;
 use crate::enqueue;
+use crate::events::{self, EmitError, EmitOptions, Emitter, Letter, LetterFilter, RegisterError, letters};
+use crate::home::Home;
 use crate::inspect::{self, JobFilter};
 use crate::job::Outcome;
 use crate::lifecycle::Report;
 use crate::observe::Metrics;
-use crate::postgres::{Database, Settings};
+use crate::postgres::{Client, Database, Settings};
 use crate::queue::QueueName;
 use crate::schema;
 use crate::server::ServerError;
@@ -26,6 +30,7 @@ use crate::worker::{self, Worker};
 use cluster::Cluster;
 
 pub use sample::{DEAD, Sample};
+pub use shared::shared_server;
 
 /// How the demo's schema is named in somebody's own database, where `pgboss` may be in use. What follows is of chance: a
 /// schema that is dropped at the end must be one that was made for it.
@@ -51,6 +56,12 @@ pub enum Error {
     /// The sample jobs could not be sent.
     #[error("{0}")]
     Enqueue(#[from] enqueue::Error),
+    /// The sample events could not be emitted.
+    #[error("{0}")]
+    Emit(#[from] EmitError),
+    /// The handlers of the sample events were refused.
+    #[error("{0}")]
+    Handlers(#[from] RegisterError),
     /// The worker would not start.
     #[error("{0}")]
     Worker(#[from] worker::Error),
@@ -75,6 +86,10 @@ struct Place {
     database: Database,
     url: String,
     schema: String,
+    /// Our own schema.
+    own: String,
+    /// Where the app's event tables are.
+    outbox: String,
 }
 
 /// How far one queue has come.
@@ -141,25 +156,35 @@ impl Demo {
         config.database.schema.clone_from(&place.schema);
         // It has no schedules, and leaves nothing behind in a schema of ours.
         config.worker.schedule = false;
+        config.database.own_schema.clone_from(&place.own);
+        config.events.enabled = true;
+        config.events.outbox_schema.clone_from(&place.outbox);
+        config.events.polling_interval = TICK;
+        let handlers = sample::handlers(config.events.handlers())?;
+        let emitted = config.events.clone();
         let (listener, http) = listener(config.http.listen).map_err(worker::Error::from)?;
         let metrics = Metrics::new();
         let mut worker = Worker::new(config)
             .with_metrics(metrics.clone())
             .with_listener(listener);
-        let client = place.database.client().await?;
+        worker.handle_events(handlers);
+        let mut client = place.database.client().await?;
         let dialect = Dialect::read(&client, &place.schema).await?;
         let samples = sample::samples();
-        for sample in &samples {
+        for sample in samples.iter().filter(|sample| !sample.is_of_events()) {
             worker.handle(sample.queue, sample.handler());
             let queue = QueueName::from(sample.queue);
             enqueue::ensure(&client, &dialect, &queue, &sample.options()).await?;
             enqueue::insert(&client, &dialect, &queue, &sample.jobs()).await?;
         }
+        let jobs = samples.iter().filter(|sample| !sample.is_of_events());
         say(&format!(
             "Sent {} jobs to {} queues",
-            samples.iter().map(|sample| sample.count).sum::<usize>(),
-            samples.len()
+            jobs.clone().map(|sample| sample.count).sum::<usize>(),
+            jobs.count()
         ));
+        place.emit(&mut client, dialect, &emitted).await?;
+        say(&format!("Emitted {} events into the outbox", sample::EVENTS));
         Ok((worker, http, metrics))
     }
 
@@ -211,7 +236,10 @@ impl Demo {
         loop {
             let figures = self.figures();
             watch(&figures);
-            if figures.iter().all(|of| of.completed + of.dead >= of.sent) {
+            let buried = self.metrics.event_dead_letters.with_label_values(&["receipt"]).get();
+            let dead = self.samples.iter().zip(&figures);
+            let dead: u64 = dead.filter(|(of, _)| of.is_of_events()).map(|(_, of)| of.dead).sum();
+            if figures.iter().all(|of| of.completed + of.dead >= of.sent) && buried >= dead {
                 return Ok(started.elapsed());
             }
             if figures != last {
@@ -242,6 +270,17 @@ impl Demo {
             }
         });
         Ok(letters.collect())
+    }
+
+    /// Some of the events that a handler failed for good.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn dead_events(&self, limit: u32) -> Result<Vec<Letter>, Error> {
+        let client = self.place.database.client().await?;
+        let dialect = Dialect::read(&client, &self.place.schema).await?;
+        let place = self.place.events(dialect);
+        Ok(letters(&client, &place, &LetterFilter::default(), limit).await?)
     }
 
     /// Drains the worker, and removes what was made for the demo.
@@ -275,12 +314,49 @@ impl Place {
         let database = Database::new(&Settings::parse(&url)?)?;
         schema::install(&database, &schema).await?;
         say(&format!("Installed pg-boss's schema as \"{schema}\""));
+        let (own, outbox) = match cluster {
+            Some(_) => (Config::default().database.own_schema, "public".to_owned()),
+            // Both in one schema, that goes with the demo.
+            None => (format!("{schema}_own"), format!("{schema}_own")),
+        };
         Ok(Place {
             cluster,
             database,
             url,
             schema,
+            own,
+            outbox,
         })
+    }
+
+    /// Where its event system is.
+    fn events(&self, dialect: Dialect) -> events::Place {
+        events::Place::new(Arc::new(dialect), Home::new(self.own.as_str()), &self.outbox)
+    }
+
+    /// Makes the app's event tables, and emits what the demo is to show.
+    async fn emit(&self, client: &mut Client, dialect: Dialect, config: &EventsConfig) -> Result<(), Error> {
+        let place = self.events(dialect);
+        events::install(client, place.home(), &self.outbox, true).await?;
+        place.prepare(client).await?;
+        let handlers = sample::handlers(config.handlers())?;
+        // Before the first event, so that none finds that nobody has subscribed yet.
+        events::register(
+            client,
+            place.dialect(),
+            place.home(),
+            handlers.list(),
+            handlers.defaults(),
+        )
+        .await?;
+        let emitter = Emitter::new(place, config);
+        for n in 1..=sample::EVENTS {
+            let payload = to_raw_value(&json!({ "n": n })).map_err(EmitError::Json)?;
+            emitter
+                .emit(client, sample::EVENT, &payload, "demo", &EmitOptions::default())
+                .await?;
+        }
+        Ok(())
     }
 
     /// Removes what was made.
@@ -288,7 +364,8 @@ impl Place {
         match self.cluster {
             Some(cluster) => drop(tokio::task::spawn_blocking(|| drop(cluster)).await),
             None => {
-                let drop = format!("DROP SCHEMA {} CASCADE", crate::dialect::quoted(&self.schema));
+                let [schema, own] = [&self.schema, &self.own].map(|name| crate::dialect::quoted(name));
+                let drop = format!("DROP SCHEMA {schema} CASCADE; DROP SCHEMA IF EXISTS {own} CASCADE");
                 self.database.client().await?.batch(&drop).await?;
             }
         }

@@ -17,6 +17,7 @@ mod queue_options;
 mod update;
 mod update_queue;
 
+pub(crate) use batch::unstorable;
 pub use create_queue::{Creation, create_queue};
 pub use ensure::ensure;
 pub use error::Error;

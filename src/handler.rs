@@ -34,18 +34,19 @@ mod propagation;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::HandlerConfig;
-use crate::job::{Job, RawJson};
+use crate::job::{Job, Logged, RawJson};
 use crate::observe::Metrics;
 use crate::queue::QueueName;
 
 pub use error::{HandlerError, SetupError, Then};
 pub use function::{raw, typed};
+pub(crate) use http::MoreHeaders;
 
 /// What a handler is given beside its job.
 #[derive(Debug, Clone)]
@@ -58,6 +59,25 @@ pub struct Context {
     /// The trace context of this attempt's span, for calls the handler makes; with traces off, the context the job was
     /// sent in.
     pub trace: opentelemetry::Context,
+    /// What is to be written with the job's completion; empty unless the handler leaves something there.
+    pub along: Along,
+}
+
+/// Where a handler leaves what is to be written with its job's completion, in the same statement; cheap to clone. What is
+/// left there by an attempt that fails is dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Along(Arc<Mutex<Option<Logged>>>);
+
+impl Along {
+    /// Leaves a row of the event system's log there.
+    pub fn leave(&self, logged: Logged) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(logged);
+    }
+
+    /// Takes what was left.
+    pub fn take(&self) -> Option<Logged> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Context {
@@ -93,6 +113,16 @@ pub fn from_config(
     queue: &QueueName,
     metrics: &Metrics,
 ) -> Result<Arc<dyn Handler>, SetupError> {
+    with_headers(config, queue, metrics, None)
+}
+
+/// As [`from_config`]; one of HTTP sends more headers.
+pub(crate) fn with_headers(
+    config: &HandlerConfig,
+    queue: &QueueName,
+    metrics: &Metrics,
+    more: Option<MoreHeaders>,
+) -> Result<Arc<dyn Handler>, SetupError> {
     Ok(match config {
         HandlerConfig::Http {
             url,
@@ -102,6 +132,7 @@ pub fn from_config(
             max_response_bytes,
         } => Arc::new(http::Http::new(
             http::Target {
+                more,
                 url,
                 timeout: *timeout,
                 secrets,

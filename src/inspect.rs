@@ -2,6 +2,7 @@
 //! writes.
 
 pub mod doctor;
+mod events;
 mod flow;
 mod install;
 mod instance;

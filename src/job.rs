@@ -203,11 +203,28 @@ pub enum Verdict {
     Complete {
         /// Becomes the column `output`.
         output: Option<RawJson>,
+        /// What is written with it, or not at all.
+        logged: Option<Logged>,
     },
     /// This attempt failed; the error says what should follow, and becomes the column `output`.
     Fail(HandlerError),
     /// Not run, or cut off by a shutdown: back to the queue without using up an attempt.
     Release,
+}
+
+/// A row of the event system's log, written by the statement that completes the job, and only if that is done.
+#[derive(Debug, Clone)]
+pub struct Logged {
+    /// The log, qualified and quoted.
+    pub table: Arc<str>,
+    /// `event_id`
+    pub event: Uuid,
+    /// `handler_name`
+    pub handler: Arc<str>,
+    /// `idempotency_key`, of 500 characters at most.
+    pub key: String,
+    /// Whatever must not end before the row is written; dropped then, or when nothing is written.
+    pub hold: Arc<dyn std::any::Any + Send + Sync>,
 }
 
 /// What became of an attempt, as metrics and logs name it.

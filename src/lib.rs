@@ -70,6 +70,7 @@ pub mod demo;
 pub mod desk;
 pub mod dialect;
 pub mod enqueue;
+pub mod events;
 pub mod handler;
 pub mod home;
 pub mod inspect;
@@ -97,6 +98,11 @@ pub use observe::Metrics;
 pub use postgres::Database;
 pub use queue::QueueName;
 pub use worker::Worker;
+
+/// Has the Rust in docs/event-handlers.md compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/event-handlers.md")]
+struct EventHandlers;
 
 /// Has the Rust in README.md compiled.
 #[cfg(doctest)]

@@ -12,7 +12,7 @@ pub mod span;
 pub mod trace;
 
 pub use health::{Condition, Health, Pulse};
-pub use labels::{PoolState, Rescue, SettleOp, Wakeup};
+pub use labels::{EventOutcome, PoolState, Rescue, SettleOp, Wakeup};
 pub use metrics::Metrics;
 pub use span::{Failure, OperationSpan, ProcessSpan, RunLink};
 pub use trace::{TraceError, Tracer};

@@ -3,5 +3,6 @@
 mod attempt;
 mod lease;
 
+pub(crate) use attempt::panicked;
 pub use attempt::{Ended, attempt};
 pub use lease::{Keeper, Leases, Lost, TOUCH};

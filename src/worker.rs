@@ -1,5 +1,6 @@
 //! The crew put together: who is spawned, who tells whom, and how all of it stops.
 
+mod events;
 mod runs;
 mod stopping;
 
@@ -19,6 +20,7 @@ use crate::claim::{CLAIM, Consumer, Demand, Listener, Scout, Served, Slots, Term
 use crate::config::{Config, QueueConfig};
 use crate::dialect::{Needed, Watch, Watcher};
 use crate::enqueue::{QueueOptions, ensure};
+use crate::events::Handlers;
 use crate::handler::{self, Handler};
 use crate::home::Home;
 use crate::lifecycle::{Lifecycle, Quarters, Report};
@@ -30,6 +32,7 @@ use crate::schedule::{Crier, Porter, ZoneError, Zones};
 use crate::server::Server;
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
 use crate::upkeep::{FlowResolver, IndexKeeper, Rescuer, Supervisor};
+use events::{Events, Outbox};
 use runs::Runs;
 use stopping::Stopping;
 
@@ -60,6 +63,9 @@ pub enum Error {
     /// The address of the endpoints cannot be had.
     #[error("{0}")]
     Server(#[from] crate::server::ServerError),
+    /// A configured handler of events cannot be made.
+    #[error("events.handler: {0}")]
+    EventHandler(#[from] crate::events::ConfiguredError),
     /// A configured handler cannot be made.
     #[error("queue {queue:?}: {source}")]
     Handler {
@@ -85,6 +91,9 @@ pub struct Worker {
     tracer: Tracer,
     listener: Option<TcpListener>,
     handlers: BTreeMap<String, Arc<dyn Handler>>,
+    events: Handlers,
+    /// Has the rows of the queues read again.
+    again: Arc<Notify>,
 }
 
 impl Worker {
@@ -97,6 +106,8 @@ impl Worker {
             tracer: Tracer::off(),
             listener: None,
             handlers: BTreeMap::new(),
+            events: Handlers::default(),
+            again: Arc::new(Notify::new()),
         }
     }
 
@@ -131,6 +142,13 @@ impl Worker {
         self
     }
 
+    /// Runs these handlers of events, each with a queue, a subscription and a consumer of its own, and relays the outbox to them
+    /// and to all other subscribers, unless the event system is switched off.
+    pub fn handle_events(&mut self, handlers: Handlers) -> &mut Worker {
+        self.events = handlers;
+        self
+    }
+
     /// Works until `stop` completes, then drains and reports.
     ///
     /// # Errors
@@ -140,6 +158,23 @@ impl Worker {
         let place = settings.database_name();
         let database = Database::new(&settings)?;
         let apart = database.beside(1)?;
+        let home = Home::new(&self.config.database.own_schema);
+        let handlers = self.event_handlers()?;
+        let outbox_schema = handlers.outbox_schema().to_owned();
+        let events = match handlers {
+            handlers if handlers.is_empty() => None,
+            handlers => {
+                let (events, runners) = Events::new(handlers, &database, home.clone(), &self.metrics)?;
+                self.handlers.extend(runners);
+                Some(events)
+            }
+        };
+        let outbox = Outbox {
+            config: &self.config,
+            outbox_schema,
+            served: events.as_ref().map(Events::queues).unwrap_or_default(),
+            home,
+        };
         let queues = self.queues()?;
         let zones = Zones::open(self.config.cron.zoneinfo.as_deref())?;
         let quarters = Quarters::new().map_err(Error::Runtime)?;
@@ -206,6 +241,10 @@ impl Worker {
 
         let claiming = TaskTracker::new();
         let names = queues.iter().map(|assigned| assigned.queue.clone()).collect();
+        if let Some(events) = events {
+            events.spawn(&life, &watch, &self.health, Arc::clone(&self.again), &over);
+        }
+        outbox.spawn(&life, &database, &watch, &self.health, &self.metrics);
         let served = self.serve(queues, &database, &watch, &life, &claiming, &runs);
         if self.config.worker.schedule {
             self.fire(&database, &watch, zones, &life);
@@ -260,6 +299,26 @@ impl Worker {
         Some(notes)
     }
 
+    /// The handlers of events: those registered, and those configured behind them. None while the event system is off.
+    fn event_handlers(&mut self) -> Result<Handlers, Error> {
+        let mut handlers = std::mem::take(&mut self.events);
+        let config = &self.config.events;
+        if config.switched_off {
+            tracing::warn!(
+                "the event system is switched off (events.enabled or EVENT_SYSTEM_ENABLED): nothing is relayed, and no \
+                 handler of events runs"
+            );
+            return Ok(Handlers::default());
+        }
+        if handlers.is_empty() {
+            handlers = config.handlers();
+        }
+        if config.enabled {
+            config.register(&mut handlers, &self.metrics)?;
+        }
+        Ok(handlers.or_in_schema(&config.outbox_schema))
+    }
+
     /// The queues with their handlers: those configured, and those registered without a configuration.
     ///
     /// A queue without a handler that is only kept in existence is not served.
@@ -299,7 +358,7 @@ impl Worker {
         runs: &Runs,
     ) -> Vec<watch::Receiver<Option<Served>>> {
         let process = Arc::new(Semaphore::new(self.config.worker.concurrency));
-        let again = Arc::new(Notify::new());
+        let again = Arc::clone(&self.again);
         let mut watched = Vec::new();
         let mut rows = Vec::new();
         let mut heard = Vec::new();

@@ -1,4 +1,4 @@
-//! `strawboss bench drain|send|latency|idle`
+//! `strawboss bench drain|send|latency|idle|relay`
 
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ enum Command {
     Send(Send),
     Latency(Latency),
     Idle(Idle),
+    Relay(Relay),
 }
 
 /// Fill a queue, then time how long it takes to run all of it.
@@ -63,6 +64,29 @@ struct Send {
     /// The queue to fill; created if it is not there
     #[arg(long, default_value = "strawboss-bench")]
     queue: String,
+    #[command(flatten)]
+    database: DatabaseOptions,
+}
+
+/// Fill an outbox of its own, then time how long one relay takes for all of it.
+///
+/// Prints {events, subscribers, seconds, events_per_s, cpu_s, rss_mb}.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  strawboss bench relay --events 100000 --subscribers 2\n\n\
+    The outbox is in a schema of its own, which stays, as do the deliveries.")]
+struct Relay {
+    /// How many events
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = count)]
+    events: usize,
+    /// How many queues are subscribed
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = count)]
+    subscribers: usize,
+    /// Rows of one transaction; as `run` would have it where not said
+    #[arg(long, value_name = "N", value_parser = count)]
+    batch_size: Option<usize>,
+    /// The schema of the outbox; created if it is not there
+    #[arg(long, value_name = "NAME", default_value = "strawboss_bench")]
+    outbox_schema: String,
     #[command(flatten)]
     database: DatabaseOptions,
 }
@@ -121,6 +145,7 @@ impl Bench {
             Command::Send(send) => &send.database,
             Command::Latency(latency) => &latency.database,
             Command::Idle(idle) => &idle.database,
+            Command::Relay(relay) => &relay.database,
         };
         // Only where the database is: with the rest at its defaults, figures of two machines can be compared.
         let Opened { config, place, .. } = database.open(1)?;
@@ -173,6 +198,15 @@ impl Command {
                     seconds: idle.seconds,
                 };
                 json(&idle.run(config).await?)
+            }
+            Command::Relay(relay) => {
+                let relay = bench::Relay {
+                    events: relay.events,
+                    subscribers: relay.subscribers,
+                    batch_size: relay.batch_size,
+                    outbox_schema: relay.outbox_schema.clone(),
+                };
+                json(&relay.run(config).await?)
             }
         })
     }

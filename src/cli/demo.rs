@@ -21,9 +21,9 @@ const REPORT: Duration = Duration::from_secs(2);
 /// Log lines would tear the progress apart; failures are what the demo is there to show.
 const FILTER: &str = "error";
 
-/// See it work: a private PostgreSQL, sample jobs that succeed, retry and die, and what became of them.
+/// See it work: a private PostgreSQL, sample jobs that succeed, retry and die, events, and what became of them.
 ///
-/// Uses DATABASE_URL if it is set (in a schema of its own, dropped at the end); else it starts a private PostgreSQL from
+/// Uses DATABASE_URL if it is set (in schemas of its own, dropped at the end); else it starts a private PostgreSQL from
 /// binaries it finds, and removes it at the end.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -178,6 +178,16 @@ async fn summary(page: &mut Page, demo: &Running, took: Duration) -> Result<(), 
         ))?;
     }
     page.line("  …")?;
+    page.line("Events that a handler failed for good are in event_dead_letter, and can be replayed to it:")?;
+    for letter in demo.dead_events(3).await.map_err(|error| refused(&error))? {
+        page.line(&format!(
+            "  {}  {}  {}  {}",
+            letter.id,
+            letter.event,
+            letter.handler.unwrap_or_default(),
+            letter.reason.unwrap_or_default()
+        ))?;
+    }
     page.line(&format!(
         "Metrics were served at http://{}/metrics all the while.",
         demo.http()
@@ -193,6 +203,10 @@ fn look_around(page: &mut Page, demo: &Running) -> std::io::Result<()> {
     }
     page.line(&format!("  strawboss queues list --schema {}", demo.schema()))?;
     page.line(&format!("  strawboss jobs list {DEAD} --schema {}", demo.schema()))?;
+    if demo.private_url().is_some() {
+        page.line("  strawboss events dead-letters")?;
+        page.line("  strawboss events emit order.completed '{\"n\": 1}'")?;
+    }
     page.line(&format!(
         "  strawboss send welcome-email '{{\"n\": 1}}' --schema {}",
         demo.schema()

@@ -35,11 +35,12 @@ impl Doctor {
             database,
             config,
             place,
-        } = self.database.open(2)?;
+        } = self.database.open_with(2, true)?;
         let examination = Examination {
             database: &database,
             schema: &config.database.schema,
-            outbox_schema: "public",
+            outbox_schema: &config.events.outbox_schema,
+            own_schema: &config.database.own_schema,
             open_transaction: OPEN_TRANSACTION,
         };
         let found = examination.examine().await.map_err(|source| refused(&place, source))?;

@@ -130,8 +130,17 @@ impl DatabaseOptions {
     /// # Errors
     /// Where the section is not in order.
     pub fn open(&self, connections: usize) -> Result<Opened, Error> {
+        self.open_with(connections, false)
+    }
+
+    /// As [`DatabaseOptions::open`]; with `events` the section `[events]` is read, too.
+    ///
+    /// # Errors
+    /// Where the sections are not in order.
+    pub fn open_with(&self, connections: usize, events: bool) -> Result<Opened, Error> {
         let request = Request {
             database_only: true,
+            events,
             ..self.request()
         };
         let config = config::read(&request).into_config()?;
@@ -151,11 +160,30 @@ impl DatabaseOptions {
     /// # Errors
     /// Where there is no database, or no pg-boss in it that is spoken.
     pub async fn connect(&self) -> Result<Connection, Error> {
+        self.open(1)?.connect().await
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
+            file: self.config.as_deref(),
+            database_url: self.database_url.as_deref(),
+            schema: self.schema.as_deref(),
+            ..Request::process()
+        }
+    }
+}
+
+impl Opened {
+    /// Connects and reads which pg-boss is there.
+    ///
+    /// # Errors
+    /// Where there is no database, or no pg-boss in it that is spoken.
+    pub async fn connect(self) -> Result<Connection, Error> {
         let Opened {
             database,
             config,
             place,
-        } = self.open(2)?;
+        } = self;
         let home = Home::new(config.database.own_schema);
         let schema = config.database.schema;
         let client = database.client().await.map_err(|source| refused(&place, source))?;
@@ -178,15 +206,6 @@ impl DatabaseOptions {
             }),
             Err(error) if error.class() == Class::Schema => Err(Error::NoPgBoss { schema, place }),
             Err(error) => Err(refused(&place, error)),
-        }
-    }
-
-    fn request(&self) -> Request<'_> {
-        Request {
-            file: self.config.as_deref(),
-            database_url: self.database_url.as_deref(),
-            schema: self.schema.as_deref(),
-            ..Request::process()
         }
     }
 }

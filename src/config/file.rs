@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 
+use super::events;
 use super::later;
 use super::schedule;
 use super::secret::{Secret, Secrets};
@@ -45,9 +46,9 @@ pub(super) struct File {
     /// The queues this worker serves, by name.
     #[serde(default)]
     pub(super) queues: BTreeMap<String, Queue>,
-    /// The event outbox. Not in this release.
+    /// The event outbox and the handlers of events.
     #[serde(default)]
-    pub(super) events: later::Events,
+    pub(super) events: events::Events,
     /// Schedules that are set at start.
     #[serde(default)]
     pub(super) schedules: Vec<schedule::Schedule>,

@@ -1,15 +1,12 @@
 //! Sections for work this release does not do. They are read and validated like all others, so that a file written
 //! for a later release is understood; what asks for that work is refused, never silently ignored.
 
-use std::time::Duration;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Period;
 use super::file::File;
 use super::resolve::Resolver;
-use super::secret::{Secret, Secrets};
+use super::secret::Secret;
 
 #[expect(dead_code, reason = "their types are all this release looks at")]
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -44,69 +41,10 @@ struct BasicAuth {
     password: Secret,
 }
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Events {
-    /// Relay the outbox. Not in this release.
-    #[schemars(extend("default" = false))]
-    enabled: Option<bool>,
-    /// The schema of the app's event tables.
-    #[schemars(extend("default" = "public"))]
-    outbox_schema: Option<String>,
-    /// What becomes of an event that nobody subscribes to.
-    #[schemars(extend("enum" = ["complete", "hold"], "default" = "complete"))]
-    unhandled: Option<String>,
-    /// Handlers, each with its own subscription and queue.
-    #[serde(default)]
-    handler: Vec<EventHandler>,
-}
-
-#[expect(dead_code, reason = "their types are all this release looks at")]
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct EventHandler {
-    /// The event's name.
-    event: String,
-    /// The module the handler belongs to.
-    module: String,
-    /// The handler's stable name; `module-event` where not said.
-    handler_id: Option<String>,
-    /// What makes two events the same, with `{{…}}` for fields of the event; its id where not said.
-    idempotency_key: Option<String>,
-    /// What one run may take.
-    timeout: Option<Period>,
-    /// Run the handlers of this event one after another.
-    sequential: Option<bool>,
-    /// When and how often it is tried again.
-    retry: Option<EventRetry>,
-    /// `POST` the event to this URL.
-    http: Option<String>,
-    /// The key of the signature, or several of which the first is the newest.
-    secret: Option<Secrets>,
-    /// A JSON Schema file that the payload must satisfy.
-    schema: Option<String>,
-}
-
-#[expect(dead_code, reason = "their types are all this release looks at")]
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct EventRetry {
-    /// Attempts in all.
-    #[schemars(range(min = 1))]
-    max_attempts: Option<u32>,
-    /// The delay before the first retry.
-    backoff: Option<Period>,
-    /// Double the delay from retry to retry.
-    exponential: Option<bool>,
-    /// Spread the delay by a tenth.
-    jitter: Option<bool>,
-}
-
 impl File {
     /// Validates the sections above and refuses what asks for work that is not there.
     pub(super) fn later(&self, resolver: &mut Resolver<'_>) {
         self.api.check(resolver, self.http.api_token.as_ref());
-        self.events.check(resolver);
     }
 }
 
@@ -139,64 +77,6 @@ impl Api {
                 "http.api_token",
                 "this release does not serve the /api routes; leave the key out",
             );
-        }
-    }
-}
-
-impl Events {
-    fn check(&self, resolver: &mut Resolver<'_>) {
-        if self.outbox_schema.as_deref().is_some_and(str::is_empty) {
-            resolver.error("events.outbox_schema", "must not be empty");
-        }
-        if let Some(unhandled) = &self.unhandled
-            && !matches!(unhandled.as_str(), "complete" | "hold")
-        {
-            resolver.error(
-                "events.unhandled",
-                format!("must be \"complete\" or \"hold\", not {unhandled:?}"),
-            );
-        }
-        for (n, handler) in self.handler.iter().enumerate() {
-            handler.check(resolver, &format!("events.handler[{n}]"));
-        }
-        if self.enabled == Some(true) {
-            resolver.error(
-                "events.enabled",
-                "[events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it",
-            );
-        }
-    }
-}
-
-impl EventHandler {
-    fn check(&self, resolver: &mut Resolver<'_>, key: &str) {
-        if self.event.is_empty() || self.event.chars().count() > 255 {
-            resolver.error(&format!("{key}.event"), "must have 1 to 255 characters");
-        }
-        for (name, text) in [("module", Some(&self.module)), ("handler_id", self.handler_id.as_ref())] {
-            if text.is_some_and(String::is_empty) {
-                resolver.error(&format!("{key}.{name}"), "must not be empty");
-            }
-        }
-        for (name, text) in [("idempotency_key", &self.idempotency_key), ("schema", &self.schema)] {
-            if text.as_ref().is_some_and(String::is_empty) {
-                resolver.error(&format!("{key}.{name}"), "must not be empty");
-            }
-        }
-        if let Some(period) = self.timeout {
-            resolver.at_least(&format!("{key}.timeout"), period, Duration::from_millis(1));
-        }
-        if let Some(retry) = &self.retry
-            && retry.max_attempts == Some(0)
-        {
-            resolver.error(&format!("{key}.retry.max_attempts"), "must be at least 1");
-        }
-        match &self.http {
-            Some(url) => resolver.url(&format!("{key}.http"), url),
-            None => resolver.error(key, "needs something to run it: http = \"https://…\""),
-        }
-        if let Some(secrets) = &self.secret {
-            resolver.secrets(&format!("{key}.secret"), secrets);
         }
     }
 }

@@ -85,7 +85,7 @@ fn revealed(texts: Option<BTreeMap<String, Secret>>) -> BTreeMap<String, String>
 }
 
 impl Handler {
-    fn resolve(self, resolver: &mut Resolver<'_>, key: &str) -> Option<HandlerConfig> {
+    pub(super) fn resolve(self, resolver: &mut Resolver<'_>, key: &str) -> Option<HandlerConfig> {
         let kinds = ["http", "exec", "noop", "log"];
         let named: Vec<_> = kinds
             .into_iter()

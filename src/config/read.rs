@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     /// Read the section `[database]` only, so that a command that needs nothing else is not stopped by the rest.
     pub database_only: bool,
+    /// With `database_only`: the section `[events]` as well, its handlers aside.
+    pub events: bool,
 }
 
 impl Request<'_> {
@@ -33,6 +35,7 @@ impl Request<'_> {
             schema: None,
             environment: &|name| std::env::var(name).ok(),
             database_only: false,
+            events: false,
         }
     }
 }
@@ -114,6 +117,8 @@ pub fn read(request: &Request<'_>) -> Report {
     let wanted = |key: &str| match key {
         "database.url" => overrides.database_url.is_none(),
         "database.schema" => overrides.schema.is_none(),
+        key if key.starts_with("events.handler") => !request.database_only,
+        key if key == "events" || key.starts_with("events.") => !request.database_only || request.events,
         key => !request.database_only || key == "database" || key.starts_with("database."),
     };
     let reading = tree::read(&text, &schema::json_schema(), request.environment, &wanted);
@@ -132,7 +137,11 @@ pub fn read(request: &Request<'_>) -> Report {
     // A file that could not be read at all says nothing about what it leaves out.
     let blind = findings.iter().any(|finding| finding.key.is_empty());
     let mut resolver = Resolver::new(&named, &reading.spots, request.environment, findings);
-    let config = reading.file.resolve(&mut resolver, overrides, request.database_only);
+    let config = if request.database_only {
+        reading.file.resolve_part(&mut resolver, overrides, request.events)
+    } else {
+        reading.file.resolve(&mut resolver, overrides)
+    };
     let (settings, mut findings) = resolver.finish();
     if blind {
         findings.retain(|finding| finding.key.is_empty());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::File;
@@ -12,8 +12,8 @@ use super::origin::{Origin, Place, Setting};
 use super::secret::{Secrets, shown_url};
 use super::tree::Spot;
 use super::{
-    Config, CronConfig, DatabaseConfig, HttpConfig, LogFormat, Period, Pooler, ScheduleConfig, TelemetryConfig,
-    WorkerConfig, default,
+    Config, CronConfig, DatabaseConfig, EventsConfig, HttpConfig, LogFormat, Period, Pooler, ScheduleConfig,
+    TelemetryConfig, WorkerConfig, default,
 };
 use crate::postgres::Settings;
 use crate::schedule::Zones;
@@ -57,6 +57,25 @@ impl<'a> Resolver<'a> {
     /// Whether the file has the key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.spots.contains_key(key)
+    }
+
+    /// Whether the file has the section, or anything in it.
+    pub(super) fn mentions(&self, section: &str) -> bool {
+        let within = |key: &String| {
+            let rest = key.strip_prefix(section);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.spots.keys().any(within)
+    }
+
+    /// A variable of the environment; an empty one counts as not set.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name).filter(|text| !text.is_empty())
+    }
+
+    /// A path as it is meant in the file: from where the file is.
+    pub(super) fn beside(&self, path: &str) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
     /// Refuses a key. The first word about a key is the true one; what follows from it, or from one of the
@@ -106,6 +125,12 @@ impl<'a> Resolver<'a> {
             value: value.to_string(),
             origin,
         });
+    }
+
+    /// Forgets the defaults that were noted of a section.
+    pub(super) fn forget_defaults(&mut self, section: &str) {
+        self.settings
+            .retain(|setting| setting.origin != Origin::Default || !setting.key.starts_with(section));
     }
 
     /// Where a key's value in the file comes from.
@@ -170,15 +195,24 @@ impl<'a> Resolver<'a> {
 }
 
 impl File {
-    /// Resolves every section; with `database_only` the others keep their defaults, unsaid.
-    pub(super) fn resolve(mut self, resolver: &mut Resolver<'_>, overrides: Overrides, database_only: bool) -> Config {
+    /// Resolves the section `[database]`, and `[events]` if asked for; the others keep their defaults, unsaid.
+    pub(super) fn resolve_part(mut self, resolver: &mut Resolver<'_>, overrides: Overrides, events: bool) -> Config {
         let database = self.database(resolver, overrides);
-        if database_only {
-            return Config {
-                database,
-                ..Config::default()
-            };
+        let events = if events {
+            std::mem::take(&mut self.events).resolve(resolver)
+        } else {
+            EventsConfig::default()
+        };
+        Config {
+            database,
+            events,
+            ..Config::default()
         }
+    }
+
+    /// Resolves every section.
+    pub(super) fn resolve(mut self, resolver: &mut Resolver<'_>, overrides: Overrides) -> Config {
+        let database = self.database(resolver, overrides);
         let worker = self.worker(resolver);
         let http = self.http(resolver);
         let upkeep = std::mem::take(&mut self.upkeep).resolve(resolver);
@@ -191,6 +225,7 @@ impl File {
             })
             .collect();
         let (cron, schedules) = self.schedules(resolver);
+        let events = std::mem::take(&mut self.events).resolve(resolver);
         self.later(resolver);
         Config {
             database,
@@ -201,6 +236,7 @@ impl File {
             queues,
             cron,
             schedules,
+            events,
         }
     }
 

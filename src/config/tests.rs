@@ -571,6 +571,122 @@ fn the_database_alone_is_read_without_the_rest() {
     assert_eq!(report.config.database.url, "postgres://db/app");
 }
 
+/// What is said of a variable, and of the key behind it.
+fn event_setting(text: &str, variable: &str, value: &str, key: &str) -> (String, String) {
+    let environment = [("DATABASE_URL", "postgres://db/app"), (variable, value)];
+    let read = report(text, &environment);
+    assert_eq!(read.findings, [], "{variable}={value}");
+    let setting = read.settings.iter().find(|setting| setting.key == key).expect(key);
+    (setting.value.clone(), setting.origin.to_string())
+}
+
+const EVENT_VARIABLES: [(&str, &str, &str, &str, &str); 13] = [
+    ("EVENT_SYSTEM_ENABLED", "false", "events.enabled", "false", "true"),
+    (
+        "EVENT_OUTBOX_POLLING_INTERVAL",
+        "250",
+        "events.polling_interval",
+        "250ms",
+        "'1s'",
+    ),
+    ("EVENT_DEFAULT_MAX_RETRIES", "7", "events.max_retries", "7", "2"),
+    ("EVENT_DEFAULT_BACKOFF_MS", "20", "events.backoff", "20ms", "'1s'"),
+    (
+        "EVENT_EXPONENTIAL_BACKOFF",
+        "false",
+        "events.exponential",
+        "false",
+        "true",
+    ),
+    ("EVENT_BACKOFF_JITTER", "FALSE", "events.jitter", "false", "true"),
+    ("EVENT_DEFAULT_TIMEOUT", "1500", "events.timeout", "1s500ms", "'1s'"),
+    ("EVENT_MAX_PAYLOAD_SIZE", "10", "events.max_payload_size", "10", "20"),
+    ("EVENT_HISTORY_ENABLED", "false", "events.history", "false", "true"),
+    (
+        "EVENT_IMMEDIATE_PROCESSING",
+        "true",
+        "events.immediate",
+        "true",
+        "false",
+    ),
+    (
+        "EVENT_CIRCUIT_BREAKER_THRESHOLD",
+        "2",
+        "events.circuit.threshold",
+        "2",
+        "3",
+    ),
+    (
+        "EVENT_CIRCUIT_BREAKER_TIME_WINDOW",
+        "1000",
+        "events.circuit.window",
+        "1s",
+        "'2s'",
+    ),
+    (
+        "EVENT_CIRCUIT_BREAKER_RECOVERY_TIMEOUT",
+        "500",
+        "events.circuit.recovery",
+        "500ms",
+        "'2s'",
+    ),
+];
+
+#[test]
+fn every_variable_of_events_goes_before_its_default_and_behind_the_file() {
+    for (variable, value, key, shown, written) in EVENT_VARIABLES {
+        let (told, origin) = event_setting("[events]", variable, value, key);
+        assert_eq!((told.as_str(), origin), (shown, format!("environment ${variable}")));
+        let short = key.trim_start_matches("events.");
+        let text = match short.split_once('.') {
+            Some((table, key)) => format!("[events.{table}]\n{key} = {written}"),
+            None => format!("[events]\n{short} = {written}"),
+        };
+        let (told, origin) = event_setting(&text, variable, value, key);
+        assert_eq!(told, written.trim_matches('\''), "{variable}");
+        assert!(origin.ends_with(":2"), "{variable}: {origin}");
+    }
+}
+
+#[test]
+fn a_variable_of_events_that_does_not_parse_is_refused_by_its_name() {
+    for (variable, ..) in EVENT_VARIABLES {
+        for text in ["", "[events]\npolling_interval = '1s'\ncircuit = { window = '1s' }"] {
+            let read = report(text, &[("DATABASE_URL", "postgres://db/app"), (variable, "5 seconds")]);
+            assert_eq!(read.findings.len(), 1, "{variable}");
+            assert!(read.findings[0].to_string().contains(variable), "{}", read.findings[0]);
+            assert!(read.into_config().is_err());
+        }
+    }
+    for (variable, value) in [
+        ("EVENT_OUTBOX_POLLING_INTERVAL", "0"),
+        ("EVENT_DEFAULT_TIMEOUT", "-1"),
+        ("EVENT_MAX_PAYLOAD_SIZE", "0"),
+        ("EVENT_DEFAULT_MAX_RETRIES", "2.5"),
+        ("EVENT_SYSTEM_ENABLED", "yes"),
+    ] {
+        let read = report("[events]", &[("DATABASE_URL", "postgres://db/app"), (variable, value)]);
+        assert_eq!(read.findings.len(), 1, "{variable}={value}");
+    }
+}
+
+#[test]
+fn events_are_on_where_the_file_speaks_of_them() {
+    let enabled = |text: &str, variables: &[(&str, &str)]| {
+        let mut environment = vec![("DATABASE_URL", "postgres://db/app")];
+        environment.extend(variables);
+        let config = report(text, &environment).config.events;
+        (config.enabled, config.switched_off)
+    };
+    assert_eq!(enabled("", &[]), (false, false));
+    assert_eq!(enabled("[events]", &[]), (true, false));
+    assert_eq!(enabled("", &[("EVENT_SYSTEM_ENABLED", "true")]), (true, false));
+    assert_eq!(enabled("[events]", &[("EVENT_SYSTEM_ENABLED", "false")]), (false, true));
+    assert_eq!(enabled("[events]\nenabled = false", &[]), (false, true));
+    let both = enabled("[events]\nenabled = true", &[("EVENT_SYSTEM_ENABLED", "false")]);
+    assert_eq!(both, (true, false));
+}
+
 #[test]
 fn without_any_url_the_pg_variables_name_the_database() {
     let read = report("", &[("PGHOST", "/run/postgresql")]);

@@ -27,13 +27,16 @@ impl<'a> Entry<'a> {
 
     /// Finds what would make the whole statement fail, so that the caller's transaction is not lost to it.
     pub fn check_payload(&self) -> Result<(), Error> {
-        match self.payload() {
-            Some(text) if has_nul(text) => Err(Error::Payload(
-                r"it contains \u0000, which PostgreSQL cannot store in jsonb".to_owned(),
-            )),
-            _ => Ok(()),
+        match self.payload().and_then(unstorable) {
+            Some(why) => Err(Error::Payload(why)),
+            None => Ok(()),
         }
     }
+}
+
+/// Why PostgreSQL cannot store that JSON text, where it can be told beforehand.
+pub fn unstorable(text: &str) -> Option<String> {
+    has_nul(text).then(|| r"it contains \u0000, which PostgreSQL cannot store in jsonb".to_owned())
 }
 
 /// Whether JSON text has the escape `\u0000`, as opposed to an escaped backslash before `u0000`.

@@ -32,6 +32,8 @@ pub enum Then {
     RetryNoSooner(Duration),
     /// As [`Then::Retry`], but exactly this long from now, whatever the backoff says.
     RetryAfter(Duration),
+    /// This was no attempt: back to the queue without using one up, to be claimed again no sooner than this from now.
+    Postpone(Duration),
     /// No other attempt can help: fail for good, to the dead letter queue if there is one.
     DeadLetter,
 }
@@ -60,6 +62,14 @@ impl HandlerError {
     pub fn retry_no_sooner(message: impl Into<String>, floor: Duration) -> Self {
         Self {
             then: Then::RetryNoSooner(floor),
+            ..Self::retry(message)
+        }
+    }
+
+    /// No failure: the job cannot be run yet, and goes back to the queue for `delay` without using up an attempt.
+    pub fn postpone(message: impl Into<String>, delay: Duration) -> Self {
+        Self {
+            then: Then::Postpone(delay),
             ..Self::retry(message)
         }
     }

@@ -30,12 +30,16 @@ const FAILURE_BODY_WAIT: Duration = Duration::from_secs(1);
 
 /// What is configured of a target.
 pub(super) struct Target<'a> {
+    pub(super) more: Option<MoreHeaders>,
     pub(super) url: &'a str,
     pub(super) timeout: Duration,
     pub(super) secrets: &'a [String],
     pub(super) headers: &'a BTreeMap<String, String>,
     pub(super) max_response_bytes: usize,
 }
+
+/// Says what else a request has in its headers, given the job: names in lower case, values of visible ASCII.
+pub(crate) type MoreHeaders = Arc<dyn Fn(&Job) -> Vec<(&'static str, String)> + Send + Sync>;
 
 /// Posts each job to an endpoint.
 pub(super) struct Http {
@@ -49,6 +53,7 @@ struct Endpoint {
     shown: String,
     timeout: Duration,
     headers: HeaderMap,
+    more: Option<MoreHeaders>,
     secrets: Vec<Secret>,
     max_response_bytes: usize,
     queue: QueueName,
@@ -87,6 +92,7 @@ impl Http {
                 url,
                 timeout: target.timeout,
                 headers: request::configured(target.headers)?,
+                more: target.more,
                 secrets,
                 max_response_bytes: target.max_response_bytes,
                 queue: queue.clone(),
@@ -151,6 +157,9 @@ impl Endpoint {
         let mut headers = self.headers.clone();
         let trace = Trace::of(&context.trace);
         request::of_attempt(&mut headers, job, &trace, &self.secrets, Utc::now());
+        if let Some(more) = &self.more {
+            request::add(&mut headers, more(job));
+        }
         let sent = self
             .client
             .post(self.url.clone())
@@ -293,6 +302,7 @@ mod tests {
     fn refused(url: &str) -> String {
         let headers = BTreeMap::new();
         let target = Target {
+            more: None,
             url,
             timeout: Duration::from_secs(1),
             secrets: &[],

@@ -5,12 +5,15 @@ mod horizon;
 mod jobs;
 mod schedules;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::dialect::{Dialect, OLDEST};
+use crate::events::{Place, subscriptions};
+use crate::home::Home;
 use crate::postgres::{Class, Database, Error, Executor};
 use crate::queue::Queue;
 use crate::schema::{self, Problem};
@@ -53,6 +56,8 @@ pub struct Examination<'a> {
     pub schema: &'a str,
     /// The schema of the event tables, unquoted.
     pub outbox_schema: &'a str,
+    /// Our own schema, unquoted.
+    pub own_schema: &'a str,
     /// How long a transaction may be open before it counts as holding back vacuum.
     pub open_transaction: Duration,
 }
@@ -84,6 +89,7 @@ impl Examination<'_> {
             found.extend(horizon::lint(&queues, &dialect));
             found.extend(jobs::look(&client, &dialect, &queues).await?);
             found.extend(schedules::look(&client, &dialect).await?);
+            found.extend(self.subscribers(&client, &dialect).await?);
             if queues.iter().any(|queue| queue.notify) {
                 found.extend(Box::pin(database::listening(self.database, &client, self.schema)).await?);
             }
@@ -93,6 +99,30 @@ impl Examination<'_> {
         found.extend(database::outbox(&client, self.outbox_schema).await?);
         found.sort_by_key(|diagnosis| diagnosis.severity);
         Ok(found)
+    }
+
+    /// Handlers of events that are subscribed and that nobody runs.
+    async fn subscribers(&self, client: &impl Executor, dialect: &Dialect) -> Result<Vec<Diagnosis>, Error> {
+        let home = Home::new(self.own_schema);
+        let place = Place::new(Arc::new(dialect.clone()), home, self.outbox_schema);
+        let all = match subscriptions(client, &place).await {
+            Ok(all) => all,
+            // Our own schema is not ours to read.
+            Err(error) if error.class() == Class::Permanent => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let found = super::events::lonely(&all).map(|lonely| Diagnosis {
+            severity: if lonely.waiting > 0 { Urgency::Error } else { Urgency::Warning },
+            code: "subscription_without_consumer",
+            subject: format!("queue {}", lonely.queue),
+            message: super::events::without_consumer(lonely),
+            evidence: json!({ "event": lonely.event, "handler": lonely.handler, "waiting": lonely.waiting, "oldest_seconds": lonely.oldest_seconds.round() }),
+            mend: format!(
+                "strawboss events unsubscribe --handler {}",
+                lonely.handler.as_deref().unwrap_or_default()
+            ),
+        });
+        Ok(found.collect())
     }
 
     /// Whether the schema is one that is spoken, and whole.

@@ -47,7 +47,7 @@ impl Readiness {
 /// Checks what needs no database: that something would be run, and that every handler can be made.
 pub fn check_handlers(config: &Config) -> Vec<Finding> {
     let mut found = Readiness::default();
-    if config.queues.is_empty() {
+    if config.queues.is_empty() && !config.events.enabled {
         found.notice(
             "queues",
             "no queue is configured, so nothing would be run; add a section [queues.NAME]",
@@ -69,6 +69,7 @@ pub fn check_handlers(config: &Config) -> Vec<Finding> {
             None => {}
         }
     }
+    found.findings.extend(super::events::handlers(config));
     found.findings
 }
 
@@ -150,6 +151,9 @@ pub async fn check_database(executor: &impl Executor, config: &Config) -> Result
         let rows = queues(executor, &dialect, Some(&names), false).await?;
         rows.into_iter().map(|row| (row.name.clone(), row)).collect()
     };
+    let (facts, findings) = super::events::look(executor, config, &dialect).await?;
+    found.facts.extend(facts);
+    found.findings.extend(findings);
     for (name, queue) in &config.queues {
         let key = key(name);
         match (there.get(name), &queue.ensure) {

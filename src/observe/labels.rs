@@ -108,6 +108,51 @@ impl Rescue {
     }
 }
 
+/// What a run of an event's handler came to: the label `outcome` of `event_handler_runs_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventOutcome {
+    /// The handler succeeded.
+    Completed,
+    /// It had succeeded for this idempotency key before, and was not run.
+    Skipped,
+    /// It failed and may be tried again.
+    Failed,
+    /// It was cut off by its timeout, and may be tried again.
+    TimedOut,
+    /// It failed for good, or its payload broke its schema.
+    Rejected,
+    /// It was not run: its circuit is open, its key is held by another, or its turn has not come.
+    Postponed,
+    /// It was cut off for another reason: a shutdown, a lost row, the job's deadline.
+    Cancelled,
+}
+
+impl EventOutcome {
+    /// Every outcome.
+    pub const ALL: [EventOutcome; 7] = [
+        EventOutcome::Completed,
+        EventOutcome::Skipped,
+        EventOutcome::Failed,
+        EventOutcome::TimedOut,
+        EventOutcome::Rejected,
+        EventOutcome::Postponed,
+        EventOutcome::Cancelled,
+    ];
+
+    /// The value of the label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventOutcome::Completed => "completed",
+            EventOutcome::Skipped => "skipped",
+            EventOutcome::Failed => "failed",
+            EventOutcome::TimedOut => "timed_out",
+            EventOutcome::Rejected => "rejected",
+            EventOutcome::Postponed => "postponed",
+            EventOutcome::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// What a pooled connection does: the label `state` of `pgboss_db_pool_connections`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PoolState {

@@ -10,7 +10,7 @@ use prometheus::{
     TextEncoder,
 };
 
-use super::labels::{ERROR_CLASSES, PoolState, Rescue, SettleOp, Wakeup};
+use super::labels::{ERROR_CLASSES, EventOutcome, PoolState, Rescue, SettleOp, Wakeup};
 use crate::job::Outcome;
 use crate::queue::QueueName;
 
@@ -61,6 +61,17 @@ pub struct Metrics {
     pub db_errors: IntCounterVec,
     pub clock_skew: Gauge,
     pub http_push_requests: IntCounterVec,
+    pub event_handler_runs: IntCounterVec,
+    pub event_handler_duration: HistogramVec,
+    pub event_duplicates_skipped: IntCounterVec,
+    pub event_circuit_state: IntGaugeVec,
+    pub event_circuit_transitions: IntCounterVec,
+    pub event_outbox_pending: IntGauge,
+    pub event_outbox_oldest_pending: Gauge,
+    pub event_outbox_held: IntGauge,
+    pub event_outbox_relayed: IntCounterVec,
+    pub event_dead_letters: IntCounterVec,
+    pub event_query_duration: HistogramVec,
     refreshes: Arc<Mutex<Vec<Refresh>>>,
 }
 
@@ -198,6 +209,57 @@ impl Metrics {
                 "Requests to HTTP handlers, by class of the answer's status (2xx, 4xx…) or error when none came.",
                 &["queue", "status_class"],
             ),
+            event_handler_runs: made.counters(
+                "event_handler_runs_total",
+                "Runs of an event's handler, by what came of them.",
+                &["handler", "outcome"],
+            ),
+            event_handler_duration: made.histograms(
+                "event_handler_duration_seconds",
+                "Seconds a run of an event's handler took, its layers included.",
+                &["handler"],
+                DURATIONS,
+            ),
+            event_duplicates_skipped: made.counters(
+                "event_duplicates_skipped_total",
+                "Deliveries that were skipped because their idempotency key was in the log.",
+                &["handler"],
+            ),
+            event_circuit_state: made.gauges(
+                "event_circuit_state",
+                "The handler's circuit in this process: 0 closed, 1 half-open, 2 open.",
+                &["handler"],
+            ),
+            event_circuit_transitions: made.counters(
+                "event_circuit_transitions_total",
+                "Changes of the handler's circuit in this process, by what it became.",
+                &["handler", "to"],
+            ),
+            event_outbox_pending: made.gauge("event_outbox_pending", "Rows of the outbox that are not relayed yet."),
+            event_outbox_oldest_pending: made.float_gauge(
+                "event_outbox_oldest_pending_seconds",
+                "Age of the oldest row of the outbox that is not relayed yet; 0 where there is none.",
+            ),
+            event_outbox_held: made.gauge(
+                "event_outbox_held",
+                "Pending rows whose event nobody subscribes to, where those are held.",
+            ),
+            event_outbox_relayed: made.counters(
+                "event_outbox_relayed_total",
+                "Rows of the outbox, by event and by what came of them.",
+                &["event", "outcome"],
+            ),
+            event_dead_letters: made.counters(
+                "event_dead_letters_total",
+                "Deliveries that failed for good and were moved to the dead letters of events.",
+                &["handler"],
+            ),
+            event_query_duration: made.histograms(
+                "event_query_duration_seconds",
+                "Seconds from a query to its reply, by event and by what came of it.",
+                &["event", "outcome"],
+                DURATIONS,
+            ),
             registry: registry.clone(),
             refreshes: Arc::default(),
         };
@@ -239,6 +301,14 @@ impl Metrics {
         self.concurrency_limit.with_label_values(&[queue]);
         self.oldest_running.with_label_values(&[queue]);
         self.queue_paused.with_label_values(&[queue]);
+    }
+
+    /// Puts the counters of an event's handler there at 0, likewise.
+    pub fn register_event_handler(&self, handler: &str) {
+        for outcome in EventOutcome::ALL {
+            self.event_handler_runs.with_label_values(&[handler, outcome.as_str()]);
+        }
+        self.event_duplicates_skipped.with_label_values(&[handler]);
     }
 
     /// Has something brought up to date right before every scrape: what is dear or needless to keep current otherwise.
@@ -362,6 +432,17 @@ mod tests {
         "pgboss_db_clock_skew_seconds",
         "pgboss_build_info",
         "http_push_requests_total",
+        "event_handler_runs_total",
+        "event_handler_duration_seconds",
+        "event_duplicates_skipped_total",
+        "event_circuit_state",
+        "event_circuit_transitions_total",
+        "event_outbox_pending",
+        "event_outbox_oldest_pending_seconds",
+        "event_outbox_held",
+        "event_outbox_relayed_total",
+        "event_dead_letters_total",
+        "event_query_duration_seconds",
     ];
 
     /// Metrics of one queue, with one event in each histogram: those are there from their first event on.
@@ -380,6 +461,19 @@ mod tests {
         metrics.settle_batch_size.with_label_values(&["complete"]).observe(20.0);
         metrics.http_push_requests.with_label_values(&["email", "2xx"]).inc();
         metrics.schedule_fires.with_label_values(&["email", "fired"]).inc();
+        metrics.register_event_handler("inventory");
+        metrics
+            .event_handler_duration
+            .with_label_values(&["inventory"])
+            .observe(0.2);
+        metrics.event_circuit_state.with_label_values(&["inventory"]);
+        metrics
+            .event_circuit_transitions
+            .with_label_values(&["inventory", "open"]);
+        metrics.event_outbox_relayed.with_label_values(&["order", "relayed"]);
+        metrics.event_dead_letters.with_label_values(&["inventory"]);
+        let durations = &metrics.event_query_duration;
+        durations.with_label_values(&["order", "replied"]).observe(0.01);
         metrics
     }
 
@@ -407,6 +501,9 @@ mod tests {
             "version",
             "status_class",
             "result",
+            "handler",
+            "to",
+            "event",
         ]);
         for family in used().registry.gather() {
             for metric in family.get_metric() {

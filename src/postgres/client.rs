@@ -60,6 +60,11 @@ impl Client {
         self.watch().over(self.session.client.batch_execute(sql)).await
     }
 
+    /// Closes the connection instead of giving it back, with all that its session holds.
+    pub fn discard(self) {
+        drop(Object::take(self.session));
+    }
+
     /// The driver's own client, for what an [`Executor`] cannot do (COPY, cancelling).
     pub fn driver(&self) -> &tokio_postgres::Client {
         &self.session.client

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::handler::{Context, Handler, HandlerError};
+use crate::handler::{Along, Context, Handler, HandlerError};
 use crate::job::{Job, Outcome, Verdict};
 use crate::run::Lost;
 use crate::settle;
@@ -34,10 +34,12 @@ pub async fn attempt(
     trace: opentelemetry::Context,
 ) -> Ended {
     let cancelled = CancellationToken::new();
+    let along = Along::default();
     let context = Context {
         cancelled: cancelled.clone(),
         deadline,
         trace,
+        along: along.clone(),
     };
     let begun = catch_unwind(AssertUnwindSafe(|| handler.run(Arc::clone(job), context)));
     let mut run = match begun {
@@ -48,13 +50,18 @@ pub async fn attempt(
         biased;
         () = lost.happened() => Ended::Lost(lost.outcome()),
         result = AssertUnwindSafe(&mut run).catch_unwind() => Ended::Verdict(match result {
-            Ok(Ok(output)) => Verdict::Complete { output: output.and_then(settle::wrap) },
+            Ok(Ok(output)) => Verdict::Complete {
+                output: output.and_then(settle::wrap),
+                logged: along.take(),
+            },
             Ok(Err(error)) => Verdict::Fail(error),
             Err(panic) => Verdict::Fail(panicked(&*panic)),
         }),
         () = tokio::time::sleep_until(deadline.into()) => Ended::Expired(Verdict::Fail(overrun(job.expire))),
         () = hand_back.cancelled() => Ended::Verdict(Verdict::Release),
     };
+    // Of an attempt that did not succeed; somebody may keep the context for longer.
+    drop(along.take());
     // First, so that whatever the handler has begun elsewhere knows when its future goes.
     cancelled.cancel();
     if let Err(panic) = catch_unwind(AssertUnwindSafe(move || drop(run))) {
@@ -63,7 +70,7 @@ pub async fn attempt(
     ended
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
     HandlerError::retry(format!("handler panicked: {}", told(panic))).named("PanicError")
 }
 

@@ -1,6 +1,8 @@
 -- Completes attempts that are still theirs; returns (name, id) of those written.
 -- Arrays of one length: $1 text[] queue, $2 uuid[] id, $3 int[] retry_count, $4 text[] output as JSON text or NULL,
--- $5 bool[] whether the row's heartbeat was lent by the claim, $6 text[] the ctid that the claim left it with. Locks the rows;
+-- $5 bool[] whether the row's heartbeat was lent by the claim, $6 text[] the ctid that the claim left it with;
+-- with the flag `logged`, $7 uuid[] event_id, $8 text[] handler and $9 text[] key of the row that each leaves in the event
+-- system's log, the hole {log}. Locks the rows;
 -- with the flag `by_ctid` only those that are still there, else by the primary key (name, id). Statistics of a queue are
 -- never of the present, so what the planner might build on them is kept out of its sight: the fence by a CASE, the length
 -- of the arrays by a sub-select. Without, it expects a row or none to be active, and compares every one that is with every
@@ -8,7 +10,11 @@
 -- On schemas 31 and 32 it also unblocks the children of what it completes, which later schemas leave to a supervisor.
 WITH verdict AS (
   SELECT * FROM unnest((SELECT $1::text[]), (SELECT $2::uuid[]), (SELECT $3::int[]), (SELECT $4::text[]),
-    (SELECT $5::bool[]), (SELECT $6::text[]::tid[])) AS v(name, id, retry_count, output, lent, place)
+    (SELECT $5::bool[]), (SELECT $6::text[]::tid[])
+    , (SELECT $7::uuid[]), (SELECT $8::text[]), (SELECT $9::text[])            --? +logged
+  ) AS v(name, id, retry_count, output, lent, place
+    , event_id, handler, key                                                   --? +logged
+  )
 ),
 done AS (
   UPDATE {table} j
@@ -22,7 +28,12 @@ done AS (
     AND CASE WHEN j.state = 'active' THEN j.retry_count = v.retry_count END
   RETURNING j.name, j.id
     , j.blocking                                                               --? inline_flows
+    , v.event_id, v.handler, v.key                                             --? +logged
 )
+, logged AS (                                                                  --? +logged
+  INSERT INTO {log} (event_id, handler_name, idempotency_key)                  --? +logged
+  SELECT event_id, handler, key FROM done                                      --? +logged
+)                                                                              --? +logged
 , freed AS (                                                                   --? inline_flows
   SELECT d.child_name, d.child_id, count(*)::int AS parents                    --? inline_flows
   FROM done JOIN {schema}.job_dependency d                                     --? inline_flows

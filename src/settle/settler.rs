@@ -12,7 +12,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::lane::{Answer, GROUP, Lane, Tried};
-use super::write::{By, Entry, Written, landed, operation, write};
+use super::write::{By, Entry, Written, landed, log_of, operation, write};
 use crate::dialect::{Dialect, Watch};
 use crate::job::{Job, Outcome, Verdict};
 use crate::observe::{Failure, Metrics, ProcessSpan, Pulse, SettleOp, Tracer};
@@ -46,6 +46,9 @@ pub struct Settlement {
 
 /// Where runs leave their verdicts. Full when the database has been away for long: then runs wait, and so do claims.
 pub type Verdicts = mpsc::Sender<Settlement>;
+
+/// What the verdicts of one lane have in common: the table, the operation and the log they are entered in.
+type LaneKey = (String, SettleOp, Option<Arc<str>>);
 
 /// The servant that writes. Verdicts of one kind for one table follow each other; those of another kind or table never
 /// wait for them.
@@ -99,7 +102,7 @@ impl Settler {
     /// dropped untold; those jobs run again when their lease or deadline is over.
     pub async fn run(mut self, pulse: Pulse, give_up: CancellationToken) {
         let writer = &self.writer;
-        let mut lanes = HashMap::<(String, SettleOp), Lane<Settlement>>::new();
+        let mut lanes = HashMap::<LaneKey, Lane<Settlement>>::new();
         let mut under_way = FuturesUnordered::new();
         let mut gathered = Vec::with_capacity(GROUP);
         let mut open = true;
@@ -147,9 +150,12 @@ impl Settler {
                 gathered.push(more);
             }
             for settlement in gathered.drain(..) {
-                let key = (settlement.queue.table.clone(), operation(&settlement.verdict));
+                let log = log_of(&settlement.verdict).map(|logged| Arc::clone(&logged.table));
+                let key = (settlement.queue.table.clone(), operation(&settlement.verdict), log);
                 let bytes = match &settlement.verdict {
-                    Verdict::Complete { output: Some(output) } => output.get().len(),
+                    Verdict::Complete {
+                        output: Some(output), ..
+                    } => output.get().len(),
                     _ => 0,
                 };
                 lanes.entry(key).or_default().add(settlement, bytes);
@@ -342,6 +348,9 @@ impl Writer {
                     tracing::warn!(queue, job = %id, retry_count = job.attempt.retry_count, op = operation.as_str(),
                         "the row had moved on; nothing was written");
                 }
+                (Verdict::Fail(reason), Outcome::Released) => {
+                    tracing::debug!(queue, job = %id, retry_count = job.attempt.retry_count, reason = reason.in_one_line(), "job postponed");
+                }
                 (Verdict::Fail(failure), _) => {
                     tracing::warn!(queue, job = %id, retry_count = job.attempt.retry_count, retry_limit = job.retry_limit,
                         outcome = outcome.as_str(), error = failure.in_one_line(), "job failed");
@@ -352,7 +361,7 @@ impl Writer {
                 }
             }
             let failure = match &verdict {
-                Verdict::Fail(error) => Some(Failure::from(error)),
+                Verdict::Fail(error) if outcome != Outcome::Released => Some(Failure::from(error)),
                 _ => None,
             };
             span.end(outcome, failure);

@@ -8,9 +8,9 @@ use uuid::Uuid;
 use super::output::{failure, storable};
 use crate::dialect::{Dialect, Template};
 use crate::handler::Then;
-use crate::job::{Job, Outcome, RawJson, Verdict};
+use crate::job::{Job, Logged, Outcome, RawJson, Verdict};
 use crate::observe::SettleOp;
-use crate::postgres::{Error, Executor};
+use crate::postgres::{Error, Executor, Param};
 
 /// Completes attempts.
 pub const COMPLETE: Template = Template(include_str!("complete.sql"));
@@ -24,8 +24,17 @@ pub(super) fn operation(verdict: &Verdict) -> SettleOp {
     match verdict {
         Verdict::Complete { .. } => SettleOp::Complete,
         Verdict::Fail(error) if error.then == Then::DeadLetter => SettleOp::DeadLetter,
+        Verdict::Fail(error) if matches!(error.then, Then::Postpone(_)) => SettleOp::Release,
         Verdict::Fail(_) => SettleOp::Fail,
         Verdict::Release => SettleOp::Release,
+    }
+}
+
+/// The log that the completion is entered in, if any.
+pub(super) fn log_of(verdict: &Verdict) -> Option<&Logged> {
+    match verdict {
+        Verdict::Complete { logged, .. } => logged.as_ref(),
+        _ => None,
     }
 }
 
@@ -53,7 +62,7 @@ pub(super) struct Written {
 
 /// Writes verdicts of one kind for jobs of one table; what is not among the rows returned was refused by its fence.
 ///
-/// `by`: where the rows are looked for. `cautious`: outputs are stripped of what jsonb refuses, and a release takes the
+/// All of them are entered in the same log, or none is in any. `by`: where the rows are looked for. `cautious`: outputs are stripped of what jsonb refuses, and a release takes the
 /// other queued state.
 pub(super) async fn write(
     executor: &impl Executor,
@@ -83,20 +92,30 @@ pub(super) async fn write(
         .collect();
     match operation {
         SettleOp::Complete => {
-            let sql = COMPLETE.render_with(dialect, table, &flags);
-            let rows = executor
-                .query(
-                    &sql,
-                    &[
-                        (&names, Type::TEXT_ARRAY),
-                        (&ids, Type::UUID_ARRAY),
-                        (&counts, Type::INT4_ARRAY),
-                        (&outputs, Type::TEXT_ARRAY),
-                        (&lent, Type::BOOL_ARRAY),
-                        (&ctids, Type::TEXT_ARRAY),
-                    ],
-                )
-                .await?;
+            let logs: Vec<&Logged> = entries.iter().filter_map(|entry| log_of(entry.verdict)).collect();
+            let events: Vec<Uuid> = logs.iter().map(|logged| logged.event).collect();
+            let handlers: Vec<&str> = logs.iter().map(|logged| &*logged.handler).collect();
+            let keys: Vec<&str> = logs.iter().map(|logged| logged.key.as_str()).collect();
+            let mut params: Vec<Param<'_>> = vec![
+                (&names, Type::TEXT_ARRAY),
+                (&ids, Type::UUID_ARRAY),
+                (&counts, Type::INT4_ARRAY),
+                (&outputs, Type::TEXT_ARRAY),
+                (&lent, Type::BOOL_ARRAY),
+                (&ctids, Type::TEXT_ARRAY),
+            ];
+            let sql = match logs.first() {
+                None => COMPLETE.render_with(dialect, table, &flags),
+                Some(logged) => {
+                    params.push((&events, Type::UUID_ARRAY));
+                    params.push((&handlers, Type::TEXT_ARRAY));
+                    params.push((&keys, Type::TEXT_ARRAY));
+                    flags.push("logged");
+                    let sql = COMPLETE.render_with(dialect, table, &flags);
+                    sql.replace("{log}", &logged.table).into()
+                }
+            };
+            let rows = executor.query(&sql, &params).await?;
             rows.iter()
                 .map(|row| {
                     Ok(Written {
@@ -150,6 +169,8 @@ pub(super) async fn write(
                 flags.push("swap");
             }
             let started: Vec<DateTime<Utc>> = entries.iter().map(|entry| entry.job.started_on).collect();
+            let (_, after): (Vec<Option<f64>>, Vec<Option<f64>>) =
+                entries.iter().map(|entry| delays_of(entry.verdict)).unzip();
             let sql = RELEASE.render_with(dialect, table, &flags);
             let rows = executor
                 .query(
@@ -161,6 +182,7 @@ pub(super) async fn write(
                         (&lent, Type::BOOL_ARRAY),
                         (&started, Type::TIMESTAMPTZ_ARRAY),
                         (&ctids, Type::TEXT_ARRAY),
+                        (&after, Type::FLOAT8_ARRAY),
                     ],
                 )
                 .await?;
@@ -240,7 +262,8 @@ pub(super) async fn landed(
 
 fn output_of(verdict: &Verdict, cautious: bool) -> Option<RawJson> {
     let output = match verdict {
-        Verdict::Complete { output } => output.clone(),
+        Verdict::Complete { output, .. } => output.clone(),
+        Verdict::Fail(error) if matches!(error.then, Then::Postpone(_)) => None,
         Verdict::Fail(error) => failure(error),
         Verdict::Release => None,
     }?;
@@ -252,7 +275,7 @@ fn delays_of(verdict: &Verdict) -> (Option<f64>, Option<f64>) {
     match verdict {
         Verdict::Fail(error) => match error.then {
             Then::RetryNoSooner(delay) => (Some(delay.as_secs_f64()), None),
-            Then::RetryAfter(delay) => (None, Some(delay.as_secs_f64())),
+            Then::RetryAfter(delay) | Then::Postpone(delay) => (None, Some(delay.as_secs_f64())),
             Then::Retry | Then::DeadLetter => (None, None),
         },
         _ => (None, None),

@@ -2,6 +2,7 @@
 
 mod check;
 mod decide;
+mod events;
 mod jobs;
 mod send;
 

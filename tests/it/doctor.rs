@@ -19,6 +19,7 @@ async fn examined(schema: &Schema, url: &str, open_transaction: Duration) -> Vec
         database: &database(url),
         schema: &schema.name,
         outbox_schema: &schema.own(),
+        own_schema: &schema.own(),
         open_transaction,
     };
     examination.examine().await.expect("the database answers")

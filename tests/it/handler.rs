@@ -64,6 +64,7 @@ fn context(left: Duration) -> Context {
         cancelled: CancellationToken::new(),
         deadline: Instant::now() + left,
         trace: opentelemetry::Context::new(),
+        along: Default::default(),
     }
 }
 

@@ -8,6 +8,7 @@ mod cluster;
 mod differential;
 mod doctor;
 mod enqueue;
+mod events;
 mod examples;
 mod faults;
 mod handler;

@@ -84,6 +84,15 @@ pub(super) fn of_attempt(headers: &mut HeaderMap, job: &Job, trace: &Trace, secr
     set("pgboss-deadline", &rfc3339(job.deadline()));
 }
 
+/// Adds further headers; what cannot be sent in one is left out.
+pub(super) fn add(headers: &mut HeaderMap, more: Vec<(&'static str, String)>) {
+    for (name, value) in more {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
 fn rfc3339(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

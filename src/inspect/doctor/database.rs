@@ -210,7 +210,7 @@ pub(super) async fn outbox(client: &Client, schema: &str) -> Result<Vec<Diagnosi
                 Urgency::Error,
                 "outbox_lag",
                 message,
-                "strawboss run (with [events] enabled = true)",
+                "strawboss run (with [events] enabled = true); if the app handled them itself: strawboss events outbox --status pending --older-than 5m --complete",
             );
         }
         if stranded > 0 {
@@ -219,7 +219,7 @@ pub(super) async fn outbox(client: &Client, schema: &str) -> Result<Vec<Diagnosi
                 Urgency::Error,
                 "outbox_stranded",
                 message,
-                "strawboss events outbox --status processing (a relay takes them up again after events.stuck_after)",
+                "strawboss events outbox --status processing --older-than 30m, with --requeue, --complete or --dead-letter (a relay does as events.stuck says, after events.stuck_after)",
             );
         }
         if failed > 0 {

@@ -67,11 +67,14 @@ fn assert_summary(out: &str) {
     assert_eq!(figures(out, "welcome-email"), [2000, 2000, 0, 0]);
     assert_eq!(figures(out, "thumbnail"), [40, 40, 80, 0]);
     assert_eq!(figures(out, "payment "), [10, 0, 20, 10]);
+    assert_eq!(figures(out, "event.inventory"), [100, 100, 0, 0]);
+    assert_eq!(figures(out, "event.receipt"), [100, 97, 9, 3]);
     assert_eq!(out.matches("the card was declined").count(), 3, "{out}");
+    assert_eq!(out.matches("the customer has no address").count(), 3, "{out}");
     assert!(out.contains("Dead letters lie in queue payment-dead"), "{out}");
     assert!(
         out.contains(
-            "Worker stopped, 2040 completed, 10 dead_lettered, 100 retried; on the stop 0 finished and 0 were"
+            "Worker stopped, 2237 completed, 13 dead_lettered, 109 retried; on the stop 0 finished and 0 were"
         ),
         "{out}"
     );
@@ -117,7 +120,7 @@ async fn it_ends_by_itself_with_something_to_show() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_database_that_is_there_it_uses_a_schema_of_its_own_and_drops_it() {
+async fn in_a_database_that_is_there_it_uses_schemas_of_its_own_and_drops_them() {
     // A database of its own, in which nobody else's demo can be.
     let name = format!("demo_{}", uuid::Uuid::new_v4().simple());
     let administrator = connect(&server().url).await;
@@ -143,7 +146,8 @@ async fn in_a_database_that_is_there_it_uses_a_schema_of_its_own_and_drops_it() 
     let demo = Program::start(&["demo"], "", &[("DATABASE_URL", &url)]);
     demo.log.with("Working").await;
     let during = schemas().await;
-    assert_eq!(during.len(), before.len() + 1, "{during:?}");
+    // pg-boss's, and one for our own tables and those of events.
+    assert_eq!(during.len(), before.len() + 2, "{during:?}");
     let ended = demo.ended().await.well();
     assert_summary(&ended.out);
     assert_eq!(schemas().await, before);

@@ -1,15 +1,18 @@
 //! What completing a job leaves behind, and whom it frees.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use strawboss::claim::Terms;
-use strawboss::job::{Outcome, RawJson, Verdict};
+use strawboss::job::{Job, Logged, Outcome, RawJson, Verdict};
 use strawboss::settle::wrap;
 
-use super::{Pair, id, job, on_releases};
-use crate::support::Release;
+use super::{Pair, Straw, id, job, on_releases};
+use crate::support::{Release, Schema};
 
 on_releases!(every: outputs);
+on_releases!(every: logged);
 on_releases!(inline_flows: V12_20_0 v12_20_0, V12_21_0 v12_21_0);
 on_releases!(from_12: later_flows);
 
@@ -70,7 +73,13 @@ async fn outputs(release: Release) {
             .find(|(_, n)| id(*n) == job.id().to_string())
             .expect("one of ours")
             .0;
-        (job, Verdict::Complete { output: wrap(raw(n)) })
+        (
+            job,
+            Verdict::Complete {
+                output: wrap(raw(n)),
+                logged: None,
+            },
+        )
     });
     let outcomes = pair.straw.settle(verdicts.collect::<Vec<_>>()).await;
     assert_eq!(outcomes, vec![Outcome::Completed; limit]);
@@ -86,6 +95,7 @@ async fn outputs(release: Release) {
             job,
             Verdict::Complete {
                 output: Some(output.clone()),
+                logged: None,
             },
         )
     });
@@ -141,10 +151,68 @@ impl Pair {
             if jobs.is_empty() {
                 break;
             }
-            let verdicts = jobs.into_iter().map(|job| (job, Verdict::Complete { output: None }));
+            let verdicts = jobs.into_iter().map(|job| {
+                (
+                    job,
+                    Verdict::Complete {
+                        output: None,
+                        logged: None,
+                    },
+                )
+            });
             self.straw.settle(verdicts.collect::<Vec<_>>()).await;
         }
     }
+}
+
+/// The log's table has a name that needs quotes, and refuses one row.
+async fn logged(release: Release) {
+    let schema = Schema::new(release).await;
+    let straw = Straw::on(&schema).await;
+    schema.queue("q", json!({})).await;
+    schema.jobs("q", 4).await;
+    let log: Arc<str> = format!("{}.\"Event log\"", schema.name).into();
+    schema
+        .execute(&format!(
+            "create table {log} (event_id uuid not null, handler_name varchar(255) not null check (handler_name <> 'no'), \
+             idempotency_key varchar(500) not null)"
+        ))
+        .await;
+    let mut jobs = straw.claim("q", 4, &lending()).await;
+    let handed_back = jobs.pop().expect("four");
+    let held = Arc::new(());
+    let complete = |job: &Arc<Job>, handler: &str| Verdict::Complete {
+        output: None,
+        logged: Some(Logged {
+            table: Arc::clone(&log),
+            event: job.id(),
+            handler: handler.into(),
+            key: format!("key of {}", job.id()),
+            hold: Arc::clone(&held) as _,
+        }),
+    };
+    let stranger = straw.held("q", &handed_back.id().to_string(), 7);
+    let verdicts = [
+        (Arc::clone(&jobs[0]), complete(&jobs[0], "one")),
+        (stranger, complete(&handed_back, "one")),
+        (Arc::clone(&jobs[1]), complete(&jobs[1], "no")),
+        (Arc::clone(&jobs[2]), complete(&jobs[2], "two")),
+    ];
+    let outcomes = straw.settle(verdicts).await;
+    // Whoever may not be entered is not done, and the fence keeps the stranger out of the log.
+    assert_eq!(
+        outcomes,
+        [Outcome::Completed, Outcome::Fenced, Outcome::Fenced, Outcome::Completed]
+    );
+    let rows = format!("select event_id::text as id, handler_name, idempotency_key from {log} order by handler_name");
+    let row = |job: &Arc<Job>, handler: &str| {
+        json!({
+            "id": job.id().to_string(), "handler_name": handler, "idempotency_key": format!("key of {}", job.id())
+        })
+    };
+    assert_eq!(schema.rows(&rows).await, [row(&jobs[0], "one"), row(&jobs[2], "two")]);
+    assert_eq!(schema.states("q").await, json!({"completed": 2, "active": 2}));
+    assert_eq!(Arc::strong_count(&held), 1, "what was held is let go");
 }
 
 async fn inline_flows(release: Release) {

@@ -1,6 +1,7 @@
 //! A verdict that comes too late changes nothing, and a job that is handed back is as if it had not been taken.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use strawboss::claim::Terms;
@@ -11,11 +12,14 @@ use super::fail::running;
 use super::{Pair, id, job, on_releases};
 use crate::support::{Release, Schema};
 
-on_releases!(every: too_late, handed_back, handed_back_without_room);
+on_releases!(every: too_late, handed_back, postponed, handed_back_without_room);
 
 fn every_verdict() -> [Verdict; 4] {
     [
-        Verdict::Complete { output: None },
+        Verdict::Complete {
+            output: None,
+            logged: None,
+        },
         Verdict::Fail(HandlerError::retry("no luck")),
         Verdict::Fail(HandlerError::never_retry("no luck")),
         Verdict::Release,
@@ -128,6 +132,28 @@ async fn handed_back(release: Release) {
     counts.sort_by_key(Value::as_i64);
     assert_eq!(counts, [0, 0, 0, 2]);
     pair.assert_equal("after a fetch of what was handed back", &[]).await;
+}
+
+/// A job that cannot be run yet comes back when it was told to, with every attempt it had.
+async fn postponed(release: Release) {
+    let pair = Pair::new(release).await;
+    let terms = Terms::default();
+    pair.queue("q", json!({})).await;
+    pair.our_jobs("q", [job(1, json!({"retry_limit": 2}))]).await;
+    let taken = pair.straw.claim("q", 1, &terms).await.remove(0);
+    let later = HandlerError::postpone("not yet", Duration::from_millis(1500));
+    let outcomes = pair.straw.settle([(taken, Verdict::Fail(later))]).await;
+    assert_eq!(outcomes, [Outcome::Released]);
+    let row = "select state, retry_count, started_on, output, \
+               start_after between now() + interval '0.1s' and now() + interval '1.5s' as later from {schema}.job";
+    assert_eq!(
+        pair.ours.row(row).await,
+        json!({"state": "created", "retry_count": 0, "started_on": null, "output": null, "later": true})
+    );
+    assert!(pair.straw.claim("q", 1, &terms).await.is_empty(), "not at once");
+    pair.ours.until("(select start_after < now() from {schema}.job)").await;
+    let again = pair.straw.claim("q", 1, &terms).await.remove(0);
+    assert_eq!(again.attempt.retry_count, 0);
 }
 
 /// While a job ran, another of its key may have taken the place it came from.

@@ -20,7 +20,7 @@ pub struct Statement {
 const CLAIMS: &str = "text, int, int, int, int, int, jsonb, text[]";
 const COMPLETES: &str = "text[], uuid[], int[], text[], bool[], text[]";
 const FAILS: &str = "text[], uuid[], int[], text[], bool[], float8[], float8[], bool[], text[]";
-const RELEASES: &str = "text[], uuid[], int[], bool[], timestamptz[], text[]";
+const RELEASES: &str = "text[], uuid[], int[], bool[], timestamptz[], text[], float8[]";
 
 /// The claim of a queue, as if it had that policy.
 pub fn claim(straw: &Straw, queue: &Queue, policy: Policy, terms: &Terms) -> Statement {
@@ -110,6 +110,9 @@ async fn all_can_be_prepared_in_every_dialect() {
     for release in [&[Release::V12_20_0, Release::V12_21_0], &Release::ALL[..]].concat() {
         let schema = Schema::new(release).await;
         let straw = Straw::on(&schema).await;
+        let log =
+            "create temp table event_log (event_id uuid, handler_name varchar(255), idempotency_key varchar(500))";
+        schema.execute(log).await;
         let partition = json!({"policy": "standard", "partition": true});
         schema
             .execute(&format!("select {{schema}}.create_queue('apart', '{partition}')"))
@@ -122,7 +125,14 @@ async fn all_can_be_prepared_in_every_dialect() {
             let claims = every_terms()
                 .into_iter()
                 .flat_map(|terms| Policy::ALL.map(|policy| claim(&straw, &queue, policy, &terms)));
-            for Statement { what, sql, types } in claims.chain(others(&straw, &queue)) {
+            let logged = [&["by_ctid", "logged"][..], &["logged"]].map(|flags| Statement {
+                what: "complete and log",
+                sql: COMPLETE
+                    .render_with(&straw.dialect, &queue.table, flags)
+                    .replace("{log}", "event_log"),
+                types: "text[], uuid[], int[], text[], bool[], text[], uuid[], text[], text[]",
+            });
+            for Statement { what, sql, types } in claims.chain(others(&straw, &queue)).chain(logged) {
                 let prepare = format!("prepare probe ({types}) as {sql}; deallocate probe");
                 let prepared = schema.client().batch_execute(&prepare).await;
                 prepared.unwrap_or_else(|error| panic!("pg-boss {release}, {what}: {error:?}\n{sql}"));

@@ -67,6 +67,15 @@ where
 impl Crew {
     /// Starts a worker with these handlers.
     pub fn start<'a>(config: Config, handlers: impl IntoIterator<Item = (&'a str, Arc<dyn Handler>)>) -> Crew {
+        Crew::equipped(config, |worker| {
+            for (queue, handler) in handlers {
+                worker.handle(queue, handler);
+            }
+        })
+    }
+
+    /// Starts a worker that is given what it runs.
+    pub fn equipped(config: Config, equip: impl FnOnce(&mut Worker)) -> Crew {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
@@ -75,9 +84,7 @@ impl Crew {
         let mut worker = Worker::new(config)
             .with_metrics(metrics.clone())
             .with_health(health.clone());
-        for (queue, handler) in handlers {
-            worker.handle(queue, handler);
-        }
+        equip(&mut worker);
         let running = tokio::spawn(worker.run(stop.clone().cancelled_owned()));
         Crew {
             metrics,
