@@ -1,10 +1,12 @@
 //! Looking without touching: queues and jobs for people, and whether a worker would find what it needs. Nothing here
 //! writes.
 
+pub mod doctor;
 mod job;
 mod queue;
 mod readiness;
 
+pub use doctor::{Diagnosis, Examination, Urgency};
 pub use job::{JobFilter, JobRow, jobs, one_job};
 pub use queue::{Counts, QueueRow, queues};
 pub use readiness::{Readiness, check_database, check_handlers};

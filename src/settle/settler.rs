@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -61,6 +62,8 @@ struct Writer {
     leases: Leases,
     metrics: Metrics,
     tracer: Tracer,
+    /// The database is away, and it was said.
+    away: AtomicBool,
 }
 
 impl Settler {
@@ -80,6 +83,7 @@ impl Settler {
             leases,
             metrics,
             tracer,
+            away: AtomicBool::new(false),
         };
         (
             Settler {
@@ -167,9 +171,14 @@ impl Writer {
             None => self.watch.clone().spoken().await,
         };
         let patience = if group[0].is_apart() { PATIENCE.1 } else { PATIENCE.0 };
-        let mut by = match group.iter().any(|tried| tried.item.job.ctid.is_some()) {
-            true => By::Ctid,
-            false => By::Key,
+        let is_where_it_was = |tried: &Tried<Settlement>| {
+            let job = &tried.item.job;
+            job.ctid.is_some() && !tried.doubtful && !self.leases.moved(job)
+        };
+        let mut by = if group.iter().any(is_where_it_was) {
+            By::Ctid
+        } else {
+            By::Key
         };
         let error = loop {
             let written = async {
@@ -188,6 +197,9 @@ impl Writer {
                     by = By::Key;
                 }
                 Ok(written) => {
+                    if self.away.swap(false, Ordering::Relaxed) {
+                        tracing::info!("verdicts are written again");
+                    }
                     self.conclude(operation, group.drain(..).map(|tried| tried.item), written);
                     return (group, Answer::Written);
                 }
@@ -205,8 +217,15 @@ impl Writer {
         for tried in &mut group {
             tried.doubtful |= class == Class::Connection;
         }
-        tracing::warn!(%error, op = operation.as_str(), verdicts = group.len(), "verdicts could not be written; trying again");
-        (group, answer(&error))
+        let answer = answer(&error);
+        let (op, verdicts) = (operation.as_str(), group.len());
+        // An outage may last, and all lanes meet it: one line, until there is news of it.
+        if answer == Answer::Away && self.away.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%error, op, verdicts, "verdicts could not be written");
+        } else {
+            tracing::warn!(%error, op, verdicts, "verdicts could not be written; trying again until they are");
+        }
+        (group, answer)
     }
 
     /// Lets go of a verdict that the database will never take.
@@ -256,10 +275,15 @@ impl Writer {
             .settle_duration
             .with_label_values(&[op])
             .observe(started.elapsed().as_secs_f64());
+        // What was not found is sought by its key, and counted with those.
+        let settled = match by {
+            By::Ctid => written.len(),
+            By::Key => group.len(),
+        };
         self.metrics
             .settle_batch_size
             .with_label_values(&[op])
-            .observe(group.len() as f64);
+            .observe(settled as f64);
         if by == By::Key && written.len() < group.len() && group.iter().any(|tried| tried.doubtful) {
             let known: HashSet<_> = written.iter().map(|written| written.id).collect();
             let missing: Vec<_> = entries

@@ -1,3 +1,4 @@
-//! Schedules: what is accepted, what fires when.
+//! Schedules fire as Node's do.
 
 mod rule;
+mod vectors;
