@@ -5,6 +5,7 @@ mod claims;
 mod flows;
 mod indexes;
 mod pass;
+mod registry;
 
 use serde_json::{Value, json};
 use strawboss::config::UpkeepConfig;
