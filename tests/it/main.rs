@@ -4,6 +4,7 @@ mod acceptance;
 mod architecture;
 mod cli;
 mod cluster;
+mod dashboard;
 mod differential;
 mod doctor;
 mod enqueue;
