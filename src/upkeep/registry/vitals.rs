@@ -23,7 +23,7 @@ impl Vitals {
     /// Measures; rates are since the time before, and null the first time.
     pub fn take(&mut self) -> Value {
         let now = (Instant::now(), processor_time());
-        let before = std::mem::replace(&mut self.used, Some(now));
+        let before = self.used.replace(now);
         let cpu = before.map(|(then, used)| {
             let passed = now.0.duration_since(then).as_secs_f64();
             (now.1.saturating_sub(used)).as_secs_f64() / passed.max(1e-6)
