@@ -31,13 +31,16 @@ use crate::run::{Keeper, Leases, TOUCH};
 use crate::schedule::{Crier, Porter, ZoneError, Zones};
 use crate::server::Server;
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
-use crate::upkeep::{FlowResolver, IndexKeeper, Rescuer, Supervisor};
+use crate::upkeep::{FlowResolver, IndexKeeper, Post, Registrar, Rescuer, Supervisor};
 use events::{Events, Outbox};
 use runs::Runs;
 use stopping::Stopping;
 
 /// How long a loop may be silent before the worker counts as stuck: longer than any time-out of a statement.
 const SILENCE: Duration = Duration::from_secs(90);
+
+/// How often the worker says in the registry that it is there, as pg-boss does.
+const BEAT: Duration = Duration::from_secs(30);
 
 /// How long until queues that could not be created are tried again: at first, and at most.
 const FOUND: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -245,6 +248,11 @@ impl Worker {
             events.spawn(&life, &watch, &self.health, Arc::clone(&self.again), &over);
         }
         outbox.spawn(&life, &database, &watch, &self.health, &self.metrics);
+        let registrar = self.registrar(&queues, &database, &watch, &runs);
+        life.spawn(
+            "registrar",
+            registrar.run(self.health.register("registrar", SILENCE), over.clone()),
+        );
         let served = self.serve(queues, &database, &watch, &life, &claiming, &runs);
         if self.config.worker.schedule {
             self.fire(&database, &watch, zones, &life);
@@ -502,6 +510,39 @@ impl Worker {
         };
         let pulse = self.health.register("index keeper", SILENCE);
         life.spawn("index keeper", keeper.run(pulse, life.soft.clone()));
+    }
+
+    /// Who shows the worker to pg-boss's `getInstances()`.
+    fn registrar(&self, queues: &[Assigned], database: &Database, watch: &Watch, runs: &Runs) -> Registrar {
+        let counters = runs.counters();
+        let posts = queues.iter().map(|Assigned { queue, config, .. }| {
+            let mut options = serde_json::Map::new();
+            let bounds = [
+                ("minPriority", config.min_priority),
+                ("maxPriority", config.max_priority),
+            ];
+            options.extend(
+                bounds
+                    .into_iter()
+                    .filter_map(|(name, bound)| Some((name.to_owned(), bound?.into()))),
+            );
+            Post {
+                id: uuid::Uuid::new_v4(),
+                queue: queue.clone(),
+                concurrency: config.concurrency,
+                batch_size: config.batch_size,
+                poll_interval: config.poll_interval,
+                options: options.into(),
+            }
+        });
+        Registrar {
+            database: database.clone(),
+            watch: watch.clone(),
+            config: self.config.clone(),
+            posts: posts.collect(),
+            interval: BEAT,
+            activity: Box::new(move |queue| counters.activity(queue)),
+        }
     }
 
     /// Creates the queues that are wanted, once there is a schema to create them in.

@@ -12,7 +12,9 @@
 //! where FREQ=YEARLY has BYYEARDAY beside BYDAY or BYMONTHDAY, or BYMONTHDAY beside a numbered BYDAY without BYMONTH:
 //! there it means either, or forgets the one; here both have to hold, as the RFC has it.
 
+mod clock;
 mod days;
+mod steps;
 mod text;
 mod walk;
 

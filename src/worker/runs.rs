@@ -1,8 +1,8 @@
 //! Starts runs and brings their verdicts to the settler.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
@@ -13,8 +13,10 @@ use crate::handler::Handler;
 use crate::job::{Job, Outcome, Verdict};
 use crate::lifecycle::Lifecycle;
 use crate::observe::{Metrics, Tracer};
+use crate::queue::QueueName;
 use crate::run::{Ended, Leases, attempt};
 use crate::settle::{Settlement, Verdicts};
+use crate::upkeep::Activity;
 
 /// A deadline for jobs whose expiry the clock cannot reach.
 const FOREVER: Duration = Duration::from_secs(365 * 86_400);
@@ -35,6 +37,17 @@ struct Tally {
     in_flight: watch::Sender<usize>,
     unwritten: AtomicUsize,
     outcomes: [AtomicU64; Outcome::ALL.len()],
+    activity: Mutex<HashMap<QueueName, Activity>>,
+}
+
+impl Tally {
+    fn note(&self, queue: &QueueName, what: impl FnOnce(&mut Activity)) {
+        let mut activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        match activity.get_mut(queue) {
+            Some(activity) => what(activity),
+            None => what(activity.entry(queue.clone()).or_default()),
+        }
+    }
 }
 
 impl Runs {
@@ -50,6 +63,7 @@ impl Runs {
             in_flight: watch::Sender::new(0),
             unwritten: AtomicUsize::new(0),
             outcomes: Default::default(),
+            activity: Mutex::default(),
         };
         Runs {
             life,
@@ -152,6 +166,10 @@ impl Runs {
             .with_label_values(&[job.queue.as_str()])
             .inc();
         self.tally.in_flight.send_modify(|count| *count += 1);
+        self.tally.note(&job.queue, |activity| {
+            activity.active += 1;
+            activity.fetched = Some(Instant::now());
+        });
         Ending {
             job: Arc::clone(job),
             leases: self.leases.clone(),
@@ -189,6 +207,12 @@ impl Counters {
         let _ = in_flight.wait_for(|count| *count == 0).await;
     }
 
+    /// What is in flight on a queue, and when what happened there last.
+    pub(super) fn activity(&self, queue: &QueueName) -> Activity {
+        let activity = self.0.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        activity.get(queue).copied().unwrap_or_default()
+    }
+
     /// Verdicts that were dropped unwritten.
     pub(super) fn unwritten(&self) -> usize {
         self.0.unwritten.load(Ordering::Relaxed)
@@ -220,6 +244,15 @@ impl Ending {
     fn ended(mut self, outcome: Outcome) {
         self.told = true;
         self.tally.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        if outcome != Outcome::Released {
+            let now = Instant::now();
+            self.tally.note(&self.job.queue, |activity| {
+                activity.ended = Some(now);
+                if !matches!(outcome, Outcome::Completed | Outcome::Cancelled | Outcome::Fenced) {
+                    activity.failed = Some(now);
+                }
+            });
+        }
     }
 }
 
@@ -243,6 +276,9 @@ impl Drop for Ending {
             .jobs_in_flight
             .with_label_values(&[self.job.queue.as_str()])
             .dec();
+        self.tally.note(&self.job.queue, |activity| {
+            activity.active = activity.active.saturating_sub(1)
+        });
         self.tally.in_flight.send_modify(|count| *count -= 1);
     }
 }

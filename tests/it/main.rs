@@ -5,6 +5,7 @@ mod architecture;
 mod cli;
 mod client;
 mod cluster;
+mod dashboard;
 mod differential;
 mod doctor;
 mod enqueue;

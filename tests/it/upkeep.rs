@@ -5,6 +5,7 @@ mod claims;
 mod flows;
 mod indexes;
 mod pass;
+mod registry;
 mod servants;
 
 use serde_json::{Value, json};

@@ -22,7 +22,7 @@ use crate::support::wait::PATIENCE;
 pub struct Straw {
     pub database: Database,
     pub dialect: Arc<Dialect>,
-    watch: Watch,
+    pub watch: Watch,
     health: Health,
     _over: DropGuard,
 }
