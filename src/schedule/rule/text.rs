@@ -131,7 +131,7 @@ pub(super) fn parse(text: &str, zone: &TimeZone, named: impl Fn(&str) -> Option<
     for line in &dates {
         let zone = zone_of(line, &zone)?;
         for value in line.value.split(',') {
-            if value.contains('T') == !first.value.contains('T') {
+            if value.contains('T') != first.value.contains('T') {
                 return refuse(format!("{} {value:?} is not of the kind that DTSTART is", line.name));
             }
             sets[usize::from(line.name == "RDATE")].insert(moment(value, &zone, !value.contains('T'))?);
