@@ -25,7 +25,7 @@ pub use ledger::{Fate, Occurrence, catch_ups, history, set_catch_up};
 pub use options::{send_options, spelled};
 pub use porter::Porter;
 pub use recurrence::{Kind, Misread, Recurrence, Upset, WINDOW, slot};
-pub use row::{Error, Missed, Schedule, Wanted, list, remove, set};
+pub use row::{Error, Missed, Schedule, Wanted, list, remove, seed, set};
 pub use rule::{Refused, Rule, is_rule};
 pub use zone::{ZoneError, Zones};
 

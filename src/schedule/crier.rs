@@ -35,6 +35,8 @@ pub(super) const KINDS: Template = Template(include_str!("kinds.sql"));
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How soon another is tried after one that failed: well within the minute that an occurrence stays due.
 const RETRY: Duration = Duration::from_secs(2);
+/// How soon what was refused is tried again.
+const AGAIN: Duration = Duration::from_secs(15);
 /// How often old lines of the ledger are deleted.
 const FORGET: Duration = Duration::from_secs(3600);
 /// Clocks that are further apart are worth a word.
@@ -113,32 +115,26 @@ impl Crier {
                 if !founded.as_ref().is_some_and(|founded| Arc::ptr_eq(founded, &dialect)) {
                     founded = self.found(&dialect, &mut said).await.then(|| Arc::clone(&dialect));
                 }
-                declared = self.declare(&dialect, declared.split_off(0), &mut said).await;
+                declared = self.declare(&dialect, std::mem::take(&mut declared), &mut said).await;
                 self.compare(&dialect, &mut compared).await;
-                let due = forgot.is_none_or(|at: Instant| at.elapsed() > FORGET);
+                if founded.is_none() {
+                    // Whoever cannot file anything leaves the interval to those who can.
+                    return AGAIN;
+                }
                 let passed = self.database.within(PATIENCE, self.pass(&dialect, &mut memory)).await;
-                let passed = self.judge(passed, &mut said);
-                if passed.as_ref().is_some_and(|pass| pass.claimed.is_ok()) && due {
+                let pause = self.judge(passed.as_ref(), &mut said);
+                let made = passed.is_ok_and(|pass| pass.claimed.is_ok());
+                if made && forgot.is_none_or(|at: Instant| at.elapsed() > FORGET) {
                     self.forget(&dialect).await;
                     forgot = Some(Instant::now());
                 }
-                passed
+                pause
             };
-            let passed = tokio::select! {
-                passed = work => passed,
+            let pause = tokio::select! {
+                pause = work => pause,
                 () = stop.cancelled() => return,
             };
-            let pause = match passed.map(|pass| pass.claimed) {
-                _ if founded.is_none() => RETRY,
-                None => RETRY,
-                Some(Ok(())) => self.config.monitor_interval,
-                // When the other's interval is over, and a beat later.
-                Some(Err(elapsed)) => {
-                    let beat = Duration::from_secs(1).min(self.config.monitor_interval / 4);
-                    self.config.monitor_interval.saturating_sub(elapsed) + beat
-                }
-            };
-            let pause = if declared.is_empty() { pause } else { pause.min(RETRY) };
+            let pause = if declared.is_empty() { pause } else { pause.min(AGAIN) };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => return,
@@ -152,9 +148,11 @@ impl Crier {
             let client = self.database.client().await?;
             create_queue(&client, dialect, &QueueName::new(INTERNAL), &QueueOptions::default()).await
         };
-        match made.await {
-            Ok(_) => true,
-            Err(error) => {
+        match tokio::time::timeout(PATIENCE, made).await {
+            Ok(Ok(_)) => true,
+            // Somebody holds a lock, a migration perhaps.
+            Err(_) => false,
+            Ok(Err(error)) => {
                 let text = format!("the queue {INTERNAL}, from which schedules are fired, cannot be created: {error}");
                 if !error.is_transient() && said.insert(text.clone()) {
                     tracing::error!("{text}; trying again");
@@ -173,14 +171,14 @@ impl Crier {
     ) -> Vec<&'a ScheduleConfig> {
         let mut left = Vec::new();
         for schedule in declared {
-            let Err(error) = self.set(dialect, schedule).await else {
-                tracing::info!(
-                    queue = schedule.queue,
-                    key = schedule.key,
-                    cron = schedule.cron,
-                    "the schedule is set"
-                );
-                continue;
+            let error = match tokio::time::timeout(PATIENCE, self.set(dialect, schedule)).await {
+                Ok(Ok(())) => {
+                    let (queue, key, cron) = (&schedule.queue, &schedule.key, &schedule.cron);
+                    tracing::info!(queue, key, cron, "the schedule is set");
+                    continue;
+                }
+                Ok(Err(error)) => error,
+                Err(_) => Error::Timeout(PATIENCE).into(),
             };
             let transient = matches!(&error, row::Error::Database(error) if error.is_transient());
             let text = format!(
@@ -208,7 +206,11 @@ impl Crier {
         let queue = QueueName::new(schedule.queue.as_str());
         row::set(&client, dialect, &self.zones, &queue, &wanted).await?;
         let (schema, runs) = (dialect.schema(), schedule.catch_up);
-        ledger::set_catch_up(&self.home, &mut client, schema, &schedule.queue, &schedule.key, runs).await?;
+        let set = ledger::set_catch_up(&self.home, &mut client, schema, &schedule.queue, &schedule.key, runs).await;
+        // Where our own schema cannot be read there is nothing to take back.
+        if runs > 0 {
+            set?;
+        }
         Ok(())
     }
 
@@ -236,23 +238,27 @@ impl Crier {
         }
     }
 
-    /// Logs a failure once.
-    fn judge(&self, passed: Result<Pass, Error>, said: &mut HashSet<String>) -> Option<Pass> {
-        match passed {
-            Ok(pass) => Some(pass),
-            Err(error) => {
-                match error.class() {
-                    Class::Connection | Class::Transient => {}
-                    Class::Schema => self.watch.nudge(),
-                    _ => {
-                        let text = error.to_string();
-                        if said.insert(text.clone()) {
-                            tracing::error!(error = text, "schedules cannot be looked at; trying again");
-                        }
-                    }
+    /// How long until the next attempt; logs a failure once.
+    fn judge(&self, passed: Result<&Pass, &Error>, said: &mut HashSet<String>) -> Duration {
+        let interval = self.config.monitor_interval;
+        match passed.map(|pass| pass.claimed) {
+            Ok(Ok(())) => interval,
+            // When the other's interval is over, and a beat later.
+            Ok(Err(elapsed)) => interval.saturating_sub(elapsed) + Duration::from_secs(1).min(interval / 4),
+            Err(error) => match error.class() {
+                Class::Connection | Class::Transient => RETRY,
+                Class::Schema => {
+                    self.watch.nudge();
+                    RETRY
                 }
-                None
-            }
+                _ => {
+                    let text = error.to_string();
+                    if said.insert(text.clone()) {
+                        tracing::error!(error = text, "schedules cannot be looked at; trying again");
+                    }
+                    AGAIN
+                }
+            },
         }
     }
 

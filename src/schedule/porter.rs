@@ -1,6 +1,6 @@
 //! Forwards what was filed, by whomever, to the queues it is for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,6 +101,7 @@ impl Porter {
     /// Forwards until told to stop.
     pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
         let mut watch = self.watch.clone();
+        let mut said = HashSet::new();
         loop {
             pulse.beat();
             let dialect = tokio::select! {
@@ -116,7 +117,12 @@ impl Porter {
                 Err(error) => match error.class() {
                     Class::Connection | Class::Transient => {}
                     Class::Schema => self.watch.nudge(),
-                    _ => tracing::error!(%error, "schedules cannot be forwarded; trying again"),
+                    _ => {
+                        let text = error.to_string();
+                        if said.insert(text.clone()) {
+                            tracing::error!(error = text, "schedules cannot be forwarded; trying again");
+                        }
+                    }
                 },
             }
             tokio::select! {

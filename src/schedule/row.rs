@@ -325,7 +325,7 @@ impl Wanted {
     }
 }
 
-/// What decides on every `H` of a schedule's expression.
-pub(super) fn seed(name: &str, key: &str) -> String {
+/// What decides on every `H` of a schedule's expression: its queue and its key.
+pub fn seed(name: &str, key: &str) -> String {
     format!("{name}\0{key}")
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::super::page::Align;
 use super::super::{Done, Error, Page};
-use crate::schedule::{CronVersion, Recurrence, Upset};
+use crate::schedule::{CronVersion, Recurrence, Upset, seed};
 
 /// See when an expression fires: the instants at which a worker would send a job.
 ///
@@ -75,7 +75,7 @@ impl Preview {
             Parser::Five => CronVersion::Five,
             Parser::Four => CronVersion::Four,
         };
-        let seed = format!("{}\0{}", self.queue, self.key);
+        let seed = seed(&self.queue, &self.key);
         let recurrence = Recurrence::parse(&self.expression, &self.tz, &zones, version, &seed)
             .map_err(|error| Error::Usage(error.to_string()))?;
         let from = self.from.unwrap_or_else(Timestamp::now);

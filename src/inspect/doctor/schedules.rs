@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Diagnosis, Urgency, lasting};
 use crate::dialect::{Dialect, Template};
 use crate::postgres::{Error, Executor};
-use crate::schedule::{Cron, CronVersion, Zones};
+use crate::schedule::{CronVersion, Recurrence, Zones, seed};
 
 /// The statement behind [`look`].
 pub(super) const SCHEDULES: Template = Template(include_str!("schedules.sql"));
@@ -27,17 +27,12 @@ pub(super) async fn look(executor: &impl Executor, dialect: &Dialect) -> Result<
         let (cron, zone): (&str, &str) = (row.try_get("cron")?, row.try_get("timezone")?);
         let looked: Option<f64> = row.try_get("looked")?;
         silent = Some(looked.unwrap_or(f64::INFINITY));
-        if row.try_get::<_, Option<&str>>("kind")? == Some("rrule") {
-            continue;
-        }
         let subject = if key.is_empty() {
             name.to_owned()
         } else {
             format!("{name} {key}")
         };
-        let read = Cron::parse(cron, version, &format!("{name} {key}"));
-        let read = read.and_then(|cron| Ok((cron, zones.get(zone).map_err(|error| error.to_string())?)));
-        match read {
+        match Recurrence::parse(cron, zone, &zones, version, &seed(name, key)) {
             Err(problem) => found.push(Diagnosis {
                 severity: Urgency::Error,
                 code: "invalid_schedule",
@@ -46,16 +41,12 @@ pub(super) async fn look(executor: &impl Executor, dialect: &Dialect) -> Result<
                 evidence: json!({ "cron": cron, "timezone": zone }),
                 mend: format!("strawboss schedules set {name} '0 9 * * *' --tz Europe/Berlin (or `strawboss schedules remove {name}`)"),
             }),
-            Ok((cron, zone)) => {
+            Ok(recurrence) => {
                 let Some(looked) = looked.filter(|looked| *looked > PATIENCE) else { continue };
                 let now = Timestamp::now();
                 let since = SignedDuration::try_from_secs_f64(looked).ok().and_then(|ago| now.checked_sub(ago).ok());
-                let mut next = since.and_then(|since| cron.first_within(&zone, since, now));
-                for _ in 0..MOST {
-                    let Some(at) = next else { break };
-                    missed += 1;
-                    next = cron.first_within(&zone, at, now);
-                }
+                let Some(since) = since else { continue };
+                missed += recurrence.upcoming(since).take_while(|at| *at <= now).take(MOST).count();
             }
         }
     }
