@@ -1,5 +1,5 @@
 # The worker and nothing else: one program, the root certificates, the time zones. Built by its lock file.
-FROM rust:1.89.0-slim-bookworm AS build
+FROM rust:1.95.0-slim-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock README.md ./
 COPY schema schema

@@ -75,13 +75,20 @@ impl Check {
     }
 }
 
-/// What `/readyz` of the running worker says. Neither the database nor a handler is asked.
+/// What `/readyz` of the running worker says. Neither the database nor a handler is asked, and of the configuration only
+/// `http` has to be in order.
 async fn live(page: &mut Page, report: Report, as_json: bool) -> Result<Done, Error> {
     let refused = |what: String, next: &str| Error::Refused {
         what,
         next: Some(next.to_owned()),
     };
-    let Some(listen) = report.into_config()?.http.listen else {
+    let concerns = |finding: &&Finding| finding.key.is_empty() || finding.key.starts_with("http");
+    let errors = |finding: &&Finding| finding.severity == Severity::Error;
+    if report.findings.iter().filter(concerns).any(|finding| errors(&finding)) {
+        report.into_config()?;
+        return Ok(Done::Findings);
+    }
+    let Some(listen) = report.config.http.listen else {
         return Err(refused(
             "http.listen is empty, so the worker cannot be asked".to_owned(),
             "set http.listen, if only to 127.0.0.1:9464",
@@ -91,13 +98,21 @@ async fn live(page: &mut Page, report: Report, as_json: bool) -> Result<Done, Er
         let what = format!("no worker answers on {listen} (http.listen): {error}");
         refused(what, "start it with `strawboss run`, under the same configuration")
     })?;
+    let said = serde_json::from_str::<Value>(&body).unwrap_or_default();
     if as_json {
-        let said = serde_json::from_str::<Value>(&body).unwrap_or_default();
         page.json(&json!({ "status": status, "readyz": said }))?;
     } else if status == 200 {
         page.line(&format!("ready: the worker on {listen}"))?;
     } else {
-        page.line(&format!("not ready: the worker on {listen} answers {status}: {}", body.trim()))?;
+        page.line(&format!("not ready: the worker on {listen}"))?;
+        if said["draining"] == true {
+            page.line("  it was told to stop and finishes what it runs")?;
+        }
+        for condition in said["conditions"].as_array().into_iter().flatten() {
+            if let (Some(name), Some(reason)) = (condition["name"].as_str(), condition["reason"].as_str()) {
+                page.line(&format!("  {name}: {reason}"))?;
+            }
+        }
     }
     Ok(if status == 200 { Done::Well } else { Done::Findings })
 }
