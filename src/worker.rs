@@ -19,8 +19,9 @@ use crate::config::{Config, QueueConfig};
 use crate::dialect::{Needed, Watch, Watcher};
 use crate::enqueue::{QueueOptions, ensure};
 use crate::handler::{self, Handler};
+use crate::inspect::Surveyor;
 use crate::lifecycle::{Lifecycle, Quarters, Report};
-use crate::observe::{Health, Metrics, Tracer};
+use crate::observe::{Health, Metrics, Survey, Tracer};
 use crate::postgres::{Class, Database, Settings};
 use crate::queue::{QueueName, READ};
 use crate::run::{Keeper, Leases, TOUCH};
@@ -199,6 +200,15 @@ impl Worker {
         let names = queues.iter().map(|assigned| assigned.queue.clone()).collect();
         let served = self.serve(queues, &database, &watch, &life, &claiming, &runs);
         self.show(&database, &watch, names, served, &life, &runs);
+        let (survey, surveyed) = Survey::new();
+        self.metrics.survey(survey);
+        let surveyor = Surveyor {
+            database: database.clone(),
+            watch: watch.clone(),
+            metrics: self.metrics.clone(),
+            surveyed,
+        };
+        life.spawn("surveyor", surveyor.run(over.clone()));
         if let Some(server) = server {
             tracing::info!(address = %server.address(), "serving /metrics, /healthz, /readyz and /status");
             let serving = server.run(self.metrics.clone(), self.health.clone(), over.clone());

@@ -9,6 +9,7 @@ mod doctor;
 mod enqueue;
 mod examples;
 mod faults;
+mod gauges;
 mod handler;
 mod home;
 mod lifecycle;
