@@ -1,8 +1,9 @@
-//! Schedules: on which day, at which time, and who fires.
+//! A servant's room: schedules, cron and rrule, fired beside Node so that each occurrence is one job.
 
-mod expression;
-mod field;
-mod fires;
+mod cron;
+mod rule;
+mod zone;
 
-pub use expression::{Expression, Invalid, Syntax};
-pub use fires::{Change, changed, fires, within};
+pub use cron::{Cron, CronVersion};
+pub use rule::{Refused, Rule, is_rule};
+pub use zone::{ZoneError, Zones};

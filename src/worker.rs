@@ -27,7 +27,7 @@ use crate::queue::{QueueName, READ};
 use crate::run::{Keeper, Leases, TOUCH};
 use crate::server::Server;
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
-use crate::upkeep::Rescuer;
+use crate::upkeep::{FlowResolver, IndexKeeper, Rescuer, Supervisor};
 use runs::Runs;
 use stopping::Stopping;
 
@@ -345,6 +345,10 @@ impl Worker {
             };
             let pulse = self.health.register("rescuer", SILENCE);
             life.spawn("rescuer", rescuer.run(pulse, life.soft.clone()));
+            self.supervise(database, watch, life, runs);
+        }
+        if self.config.worker.supervise || self.config.worker.maintain_schema {
+            self.keep_indexes(database, watch, life);
         }
         let scout = Scout::new(database.clone(), watch.clone(), watched, again);
         life.spawn(
@@ -352,6 +356,42 @@ impl Worker {
             scout.run(self.health.register("scout", SILENCE), life.soft.clone()),
         );
         rows
+    }
+
+    /// Spawns those who look after all queues, and not only after those served here.
+    fn supervise(&self, database: &Database, watch: &Watch, life: &Lifecycle, runs: &Runs) {
+        let supervisor = Supervisor {
+            database: database.clone(),
+            watch: watch.clone(),
+            leases: runs.leases.clone(),
+            config: self.config.upkeep.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let pulse = self.health.register("supervisor", SILENCE);
+        life.spawn("supervisor", supervisor.run(pulse, life.soft.clone()));
+        let resolver = FlowResolver {
+            database: database.clone(),
+            watch: watch.clone(),
+            leases: runs.leases.clone(),
+            interval: self.config.upkeep.flow_interval,
+        };
+        let pulse = self.health.register("flow resolver", SILENCE);
+        life.spawn("flow resolver", resolver.run(pulse, life.soft.clone()));
+    }
+
+    /// Spawns the one who looks after the indexes.
+    fn keep_indexes(&self, database: &Database, watch: &Watch, life: &Lifecycle) {
+        let maintain = self.config.worker.maintain_schema;
+        // Building an index may take hours, in which it keeps a connection; looking does not.
+        let apart = maintain.then(|| database.beside(1).ok()).flatten();
+        let keeper = IndexKeeper {
+            database: apart.unwrap_or_else(|| database.clone()),
+            watch: watch.clone(),
+            maintain,
+            persist_warnings: self.config.upkeep.persist_warnings,
+        };
+        let pulse = self.health.register("index keeper", SILENCE);
+        life.spawn("index keeper", keeper.run(pulse, life.soft.clone()));
     }
 
     /// Creates the queues that are wanted, once there is a schema to create them in.

@@ -177,6 +177,7 @@ impl File {
         }
         let worker = self.worker(resolver);
         let http = self.http(resolver);
+        let upkeep = std::mem::take(&mut self.upkeep).resolve(resolver);
         let telemetry = self.telemetry(resolver);
         let queues = std::mem::take(&mut self.queues)
             .into_iter()
@@ -190,6 +191,7 @@ impl File {
             database,
             worker,
             http,
+            upkeep,
             telemetry,
             queues,
         }
@@ -285,6 +287,7 @@ impl File {
             concurrency: resolver.count("worker.concurrency", worker.concurrency, default::CONCURRENCY),
             shutdown_grace: resolver.period("worker.shutdown_grace", worker.shutdown_grace, default::SHUTDOWN_GRACE),
             supervise: resolver.pick("worker.supervise", worker.supervise, || true),
+            maintain_schema: resolver.pick("worker.maintain_schema", worker.maintain_schema, || false),
             schedule: resolver.pick("worker.schedule", worker.schedule, || false),
             listen: resolver.pick("worker.listen", worker.listen, || true),
             heartbeat: resolver.period("worker.heartbeat", worker.heartbeat, default::HEARTBEAT),

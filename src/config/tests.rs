@@ -43,6 +43,7 @@ fn the_example_is_accepted_and_says_the_defaults() {
     assert_eq!(read.findings, []);
     assert_eq!(read.config.database.pool_size, DatabaseConfig::default().pool_size);
     assert_eq!(read.config.http, HttpConfig::default());
+    assert_eq!(read.config.upkeep, UpkeepConfig::default());
     assert_eq!(read.config.telemetry, TelemetryConfig::default());
     let told = WorkerConfig {
         name: "strawboss".to_owned(),
@@ -340,11 +341,6 @@ api_token = "x"
 [api]
 enabled = true
 prefix = "api"
-[upkeep]
-flow_interval = "5s"
-monitor_interval = "60s"
-persist_warnings = true
-queue_stat_retention_days = 0
 [cron]
 monitor_interval = "1m"
 [events]
@@ -364,27 +360,44 @@ queue = ""
     5: http.api_token: this release does not serve the /api routes; leave the key out
     7: api.enabled: [api] enabled = true: this release does not serve the /api routes; set it to false
     8: api.prefix: must begin with "/"
-    10: upkeep.flow_interval: this release takes back expired jobs and lost heartbeats and leaves the rest of pg-boss's supervision to Node; leave the key out
-    12: upkeep.persist_warnings: this release takes back expired jobs and lost heartbeats and leaves the rest of pg-boss's supervision to Node; leave the key out
-    13: upkeep.queue_stat_retention_days: must be at least 1
-    15: cron.monitor_interval: must be at most 45s
-    17: events.enabled: [events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it
-    18: events.unhandled: must be "complete" or "hold", not "drop"
-    19: events.handler[0]: needs something to run it: http = "https://…"
-    20: events.handler[0].event: must have 1 to 255 characters
-    22: events.handler[0].retry.max_attempts: must be at least 1
-    23: schedules: [[schedules]]: this release does not fire schedules; remove them, and let a Node pg-boss keep them
-    26: schedules[1]: needs cron = "…" or rrule = "…"
-    27: schedules[1].queue: must not be empty
+    10: cron.monitor_interval: must be at most 45s
+    12: events.enabled: [events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it
+    13: events.unhandled: must be "complete" or "hold", not "drop"
+    14: events.handler[0]: needs something to run it: http = "https://…"
+    15: events.handler[0].event: must have 1 to 255 characters
+    17: events.handler[0].retry.max_attempts: must be at least 1
+    18: schedules: [[schedules]]: this release does not fire schedules; remove them, and let a Node pg-boss keep them
+    21: schedules[1]: needs cron = "…" or rrule = "…"
+    22: schedules[1].queue: must not be empty
     "#);
 }
 
 #[test]
-fn supervision_of_others_is_not_asked_for_where_supervise_is_off() {
+fn the_pace_of_supervision_is_taken_and_bounded() {
+    let text = "[worker]\nmaintain_schema = true\n[upkeep]\nmaintenance_interval = '2h'\npersist_warnings = true\nwarning_retention_days = 3";
+    let read = report(&format!("{text}\n"), &[("DATABASE_URL", "postgres://db/app")]).config;
+    assert!(read.worker.maintain_schema && read.upkeep.persist_warnings);
+    assert_eq!(read.upkeep.maintenance_interval, Duration::from_secs(7200));
     assert_eq!(
-        findings("[worker]\nsupervise = false\n[upkeep]\nmaintenance_interval = '2d'\npersist_warnings = true"),
-        ""
+        (
+            read.upkeep.warning_retention_days,
+            read.upkeep.queue_stat_retention_days
+        ),
+        (3, 7)
     );
+    assert_eq!(read.upkeep.flow_interval, Duration::from_secs(1));
+    insta::assert_snapshot!(findings(r#"
+[upkeep]
+flow_interval = "0s"
+monitor_interval = "25h"
+queue_stat_retention_days = 0
+warning_retention_days = 366
+"#), @r#"
+    3: upkeep.flow_interval: must be at least 1s
+    4: upkeep.monitor_interval: must be at most 1d
+    5: upkeep.queue_stat_retention_days: must be at least 1
+    6: upkeep.warning_retention_days: must be at most 365
+    "#);
 }
 
 #[test]
@@ -445,7 +458,10 @@ fn every_value_has_its_origin() {
     let settings: Vec<_> = read
         .settings
         .iter()
-        .filter(|setting| !setting.key.starts_with("worker.") || setting.origin != Origin::Default)
+        .filter(|setting| {
+            !setting.key.starts_with("worker.") && !setting.key.starts_with("upkeep.")
+                || setting.origin != Origin::Default
+        })
         .map(|setting| format!("{} = {} ({})", setting.key, setting.value, setting.origin).replace(&file, "FILE"))
         .collect();
     insta::assert_snapshot!(settings.join("\n"), @r#"

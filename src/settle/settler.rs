@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -61,6 +62,8 @@ struct Writer {
     leases: Leases,
     metrics: Metrics,
     tracer: Tracer,
+    /// The database is away, and it was said.
+    away: AtomicBool,
 }
 
 impl Settler {
@@ -80,6 +83,7 @@ impl Settler {
             leases,
             metrics,
             tracer,
+            away: AtomicBool::new(false),
         };
         (
             Settler {
@@ -193,6 +197,9 @@ impl Writer {
                     by = By::Key;
                 }
                 Ok(written) => {
+                    if self.away.swap(false, Ordering::Relaxed) {
+                        tracing::info!("verdicts are written again");
+                    }
                     self.conclude(operation, group.drain(..).map(|tried| tried.item), written);
                     return (group, Answer::Written);
                 }
@@ -210,8 +217,15 @@ impl Writer {
         for tried in &mut group {
             tried.doubtful |= class == Class::Connection;
         }
-        tracing::warn!(%error, op = operation.as_str(), verdicts = group.len(), "verdicts could not be written; trying again");
-        (group, answer(&error))
+        let answer = answer(&error);
+        let (op, verdicts) = (operation.as_str(), group.len());
+        // An outage may last, and all lanes meet it: one line, until there is news of it.
+        if answer == Answer::Away && self.away.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%error, op, verdicts, "verdicts could not be written");
+        } else {
+            tracing::warn!(%error, op, verdicts, "verdicts could not be written; trying again until they are");
+        }
+        (group, answer)
     }
 
     /// Lets go of a verdict that the database will never take.

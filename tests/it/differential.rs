@@ -15,9 +15,9 @@ mod statements;
 mod straw;
 mod sweep;
 
-use pair::{Pair, job};
-pub use pair::{differences, id};
-use straw::Straw;
+pub use fail::running;
+pub use pair::{Pair, alike, differences, id, job};
+pub use straw::Straw;
 
 /// Makes of each function a test per release of pg-boss: of every one, or of those named.
 macro_rules! on_releases {

@@ -21,4 +21,5 @@ mod schema;
 mod server;
 mod support;
 mod support_itself;
+mod upkeep;
 mod worker;

@@ -242,7 +242,7 @@ fn resolved<'a>(schema: &'a Value, node: &'a Value) -> &'a Value {
 fn the_keys_of_the_configuration_are_those_that_are_read() {
     let schema: Value = serde_json::to_value(config::json_schema()).expect("JSON");
     let mut there = BTreeSet::new();
-    for section in ["database", "worker", "http", "telemetry", "queues.NAME"] {
+    for section in ["database", "worker", "http", "upkeep", "telemetry", "queues.NAME"] {
         let node = section
             .split('.')
             .fold(&schema, |node, key| property(&schema, node, key));

@@ -1,3 +1,3 @@
-//! Schedules: what is accepted, what fires when.
+//! Schedules fire as Node's do.
 
 mod vectors;

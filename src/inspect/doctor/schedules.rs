@@ -1,13 +1,12 @@
 //! Schedules that nobody fires, or nobody can.
 
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{Diagnosis, Urgency, lasting};
-use crate::dialect::{Capability, Dialect, Template};
+use crate::dialect::{Dialect, Template};
 use crate::postgres::{Error, Executor};
-use crate::schedule::{Expression, Syntax, fires};
+use crate::schedule::{Cron, CronVersion, Zones};
 
 /// The statement behind [`look`].
 pub(super) const SCHEDULES: Template = Template(include_str!("schedules.sql"));
@@ -19,12 +18,8 @@ const MOST: usize = 10_000;
 
 pub(super) async fn look(executor: &impl Executor, dialect: &Dialect) -> Result<Vec<Diagnosis>, Error> {
     let rows = executor.query(&SCHEDULES.render(dialect, "job"), &[]).await?;
-    // Schema 24 came with cron-parser 4, and so did 25 at first.
-    let syntax = if dialect.has(Capability::Exclusive) {
-        Syntax::V5
-    } else {
-        Syntax::V4
-    };
+    let version = CronVersion::of(dialect);
+    let zones = Zones::open(None).unwrap_or_else(|_| Zones::bundled());
     let (mut found, mut missed, mut silent) = (Vec::new(), 0, None);
     for row in &rows {
         let name: &str = row.try_get("name")?;
@@ -40,8 +35,8 @@ pub(super) async fn look(executor: &impl Executor, dialect: &Dialect) -> Result<
         } else {
             format!("{name} {key}")
         };
-        let read = Expression::parse(cron, syntax, &format!("{name} {key}")).map_err(|error| error.to_string());
-        let read = read.and_then(|cron| Ok((cron, TimeZone::get(zone).map_err(|error| error.to_string())?)));
+        let read = Cron::parse(cron, version, &format!("{name} {key}"));
+        let read = read.and_then(|cron| Ok((cron, zones.get(zone).map_err(|error| error.to_string())?)));
         match read {
             Err(problem) => found.push(Diagnosis {
                 severity: Urgency::Error,
@@ -55,8 +50,11 @@ pub(super) async fn look(executor: &impl Executor, dialect: &Dialect) -> Result<
                 let Some(looked) = looked.filter(|looked| *looked > PATIENCE) else { continue };
                 let now = Timestamp::now();
                 let since = SignedDuration::try_from_secs_f64(looked).ok().and_then(|ago| now.checked_sub(ago).ok());
-                if let Some(since) = since {
-                    missed += fires(&cron, &zone, since).take_while(|at| *at <= now).take(MOST).count();
+                let mut next = since.and_then(|since| cron.first_within(&zone, since, now));
+                for _ in 0..MOST {
+                    let Some(at) = next else { break };
+                    missed += 1;
+                    next = cron.first_within(&zone, at, now);
                 }
             }
         }

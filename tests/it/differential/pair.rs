@@ -39,9 +39,14 @@ pub fn job(n: u32, columns: Value) -> Value {
 
 impl Pair {
     pub async fn new(release: Release) -> Pair {
+        Pair::with(release, json!({})).await
+    }
+
+    /// The same, with options for pg-boss.
+    pub async fn with(release: Release, options: Value) -> Pair {
         let (theirs, ours) = tokio::join!(Schema::new(release), Schema::new(release));
         let (boss, straw) = tokio::join!(
-            Boss::start(release, &theirs.url, &theirs.name, json!({})),
+            Boss::start(release, &theirs.url, &theirs.name, options),
             Straw::on(&ours)
         );
         Pair {
@@ -195,7 +200,7 @@ async fn rows(schema: &Schema) -> Vec<Map<String, Value>> {
 }
 
 /// Equal, or both the time of the deed.
-fn alike(theirs: &Value, ours: &Value) -> bool {
+pub fn alike(theirs: &Value, ours: &Value) -> bool {
     let moment = |value: &Value| value.as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok());
     theirs == ours
         || moment(theirs)
