@@ -23,6 +23,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BEGAN = time.monotonic()
 # Jobs a second that the app sends itself, and for how long before the panels are asked.
 RATE, LOAD = 40, 45
+# `.ci/deploy DIRECTORY` draws README's pictures into that directory, too.
+PICTURES = pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
 STARTED = []
 
 
@@ -433,7 +435,10 @@ def live(services, binary, user, rules, dashboards):
     until("Prometheus", prometheus, "prometheus", lambda: answers(f"{at}/-/ready"))
 
     step(f"{RATE} jobs a second for {LOAD} s")
-    time.sleep(LOAD)
+    if PICTURES:
+        draw(at, binary, database)
+    else:
+        time.sleep(LOAD)
     exported = get(f"http://{worker_at}/metrics")
     later = check_names(rules, dashboards, exported)
     ask_panels(at, dashboards, later)
@@ -445,6 +450,16 @@ def live(services, binary, user, rules, dashboards):
     stop("app", app)
     stop("prometheus", prometheus)
     stop("demo", demo)
+
+
+def draw(at, binary, database):
+    """The pictures of README: three minutes with a burst of emails every now and then."""
+    for _ in range(6):
+        jobs = "".join(json.dumps({"to": f"user-{n}@example.com"}) + "\n" for n in range(400))
+        run([binary, "send", "email", "-", "--database-url", database], input=jobs)
+        time.sleep(30)
+    # By the python3 of the PATH, which may have matplotlib; the system's has not.
+    run(["python3", ROOT / "grafana/pictures.py", at, PICTURES])
 
 
 def prometheus_configuration(service, worker_at):

@@ -5,6 +5,7 @@ mod architecture;
 mod cli;
 mod cluster;
 mod differential;
+mod docs;
 mod doctor;
 mod enqueue;
 mod examples;

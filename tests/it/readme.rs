@@ -15,10 +15,17 @@ const README: &str = include_str!("../../README.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 
-/// The fenced blocks of a language.
+/// The fenced blocks of a language in README.
 fn blocks(language: &str) -> Vec<String> {
+    let found = blocks_of(README, language);
+    assert!(!found.is_empty(), "there is no block of {language}");
+    found
+}
+
+/// The fenced blocks of a language.
+pub fn blocks_of(text: &str, language: &str) -> Vec<String> {
     let mut found = Vec::new();
-    let mut lines = README.lines();
+    let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let Some(tag) = line.strip_prefix("```") else { continue };
         let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
@@ -26,7 +33,6 @@ fn blocks(language: &str) -> Vec<String> {
             found.push(block.join("\n") + "\n");
         }
     }
-    assert!(!found.is_empty(), "there is no block of {language}");
     found
 }
 
@@ -87,7 +93,7 @@ fn the_example_is_shown_as_it_is() {
 }
 
 /// The words of one command, as a shell would part them; what comes after a `>` is left out.
-fn words(command: &str) -> Vec<String> {
+pub fn words(command: &str) -> Vec<String> {
     let mut words = Vec::new();
     let (mut word, mut quote, mut begun) = (String::new(), None, false);
     for character in command.chars() {
@@ -281,7 +287,7 @@ fn the_version_is_that_of_the_package() {
 }
 
 /// The anchor that a heading has on a page.
-fn anchor(heading: &str) -> String {
+pub fn anchor(heading: &str) -> String {
     let heading = heading.trim_start_matches('#').trim().to_lowercase();
     heading
         .chars()
