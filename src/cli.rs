@@ -15,6 +15,7 @@ pub mod queues;
 pub mod run;
 pub mod schema;
 pub mod send;
+mod spark;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
