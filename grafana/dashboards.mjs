@@ -26,6 +26,9 @@ const quantiles = (metric, labels) =>
   [0.5, 0.95, 0.99].map(q => [quantile(q, metric, labels), `p${q * 100}`])
 const shared = (metric, by, labels = Q) => `max by (${by}) (${metric}{${labels}})`
 
+// Nobody works a dead letter queue, so how old its jobs are is no measure of anything.
+const alive = expr => `${expr} unless on (queue) max by (queue) (pgboss_dead_letter_jobs)`
+
 const runbookPanel = name => {
   const place = alerts.findIndex(alert => alert.name === name)
   if (place < 0) throw new Error(`there is no alert ${name}`)
@@ -147,12 +150,12 @@ const overview = () => board('Overview', 'Whether jobs are run, and in time.', [
     },
     {
       kind: 'stat', title: 'Oldest due job', unit: 's', width: 4, height: 5, warn: [60, 300],
-      asks: [[`max(pgboss_queue_oldest_ready_seconds{${Q}})`, 'oldest']],
-      tells: 'For how long the oldest job that is due has waited, of all queues.', alert: 'OldestReady'
+      asks: [[`max(${alive(shared('pgboss_queue_oldest_ready_seconds', 'queue'))})`, 'oldest']],
+      tells: 'For how long the oldest job that is due has waited, of all queues but dead letter queues.', alert: 'OldestReady'
     },
     {
-      kind: 'stat', title: 'Ready jobs', width: 4, height: 5, asks: [[`sum(${shared('pgboss_queue_jobs', 'queue', `state="ready",${Q}`)})`, 'ready']],
-      tells: 'Jobs that are due and wait for a worker.', alert: 'BacklogWithoutConsumer'
+      kind: 'stat', title: 'Ready jobs', width: 4, height: 5, asks: [[`sum(${alive(shared('pgboss_queue_jobs', 'queue', `state="ready",${Q}`))})`, 'ready']],
+      tells: 'Jobs that are due and wait for a worker; dead letters left out.', alert: 'BacklogWithoutConsumer'
     },
     {
       kind: 'stat', title: 'Error ratio', unit: 'percentunit', width: 4, height: 5, warn: [0.01, 0.05],
@@ -166,7 +169,7 @@ const overview = () => board('Overview', 'Whether jobs are run, and in time.', [
   ]],
   ['Queues', [
     {
-      title: 'Oldest due job by queue', unit: 's', warn: [60, 300], asks: [[shared('pgboss_queue_oldest_ready_seconds', 'queue'), '{{queue}}']],
+      title: 'Oldest due job by queue', unit: 's', warn: [60, 300], asks: [[alive(shared('pgboss_queue_oldest_ready_seconds', 'queue')), '{{queue}}']],
       tells: 'Seconds since the oldest due job of each queue became due. The one figure to be alerted by.', alert: 'OldestReady'
     },
     {

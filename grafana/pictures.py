@@ -60,7 +60,7 @@ for name, panels in PICTURES.items():
         axis.set_title(title, fontsize=9, loc="left")
         axis.set_ylabel(UNITS.get(shown["fieldConfig"]["defaults"]["unit"], ""))
         axis.set_ylim(bottom=0)
-        axis.legend(fontsize=6, frameon=False, loc="upper right")
+        axis.legend(fontsize=6, frameon=False, loc="best")
     for axis in axes[1]:
         axis.set_xlabel("seconds")
     figure.savefig(INTO / f"{name}.png", dpi=110)

@@ -33,7 +33,7 @@ await boss.createQueue('email-dead')
 await boss.createQueue('email', { retryLimit: 3, retryDelay: 1, deadLetter: 'email-dead', notify: true })
 await boss.createQueue('thumbnail', { retryLimit: 2, retryBackoff: true, deadLetter: 'email-dead' })
 await boss.createQueue('report')
-await boss.work('report', async jobs => jobs.map(({ id }) => ({ id, lines: 3 })))
+await boss.work('report', { batchSize: 50 }, async jobs => jobs.map(({ id }) => ({ id, lines: 3 })))
 
 const webhook = new Webhook(EMAIL_WEBHOOK_SECRET)
 // A job may come more than once (its worker may die after it has posted and before it has written so), always under
