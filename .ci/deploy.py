@@ -24,6 +24,7 @@ BEGAN = time.monotonic()
 # Jobs a second that the app sends itself, and for how long before the panels are asked.
 RATE, LOAD = 40, 45
 # `.ci/deploy DIRECTORY` draws README's pictures into that directory, too.
+SCHEMA = "shop"
 PICTURES = pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
 STARTED = []
 
@@ -372,7 +373,8 @@ def substituted(environment, ports, database):
         for host, port in ports.items():
             value = value.replace(host, f"127.0.0.1:{port}")
         made[key] = value
-    return made
+    # The demo's own worker serves the queues of its schema, and would take every other job.
+    return {**made, "PGBOSS_SCHEMA": SCHEMA}
 
 
 def live(services, binary, user, rules, dashboards):
@@ -456,7 +458,7 @@ def draw(at, binary, database):
     """The pictures of README: three minutes with a burst of emails every now and then."""
     for _ in range(6):
         jobs = "".join(json.dumps({"to": f"user-{n}@example.com"}) + "\n" for n in range(400))
-        run([binary, "send", "email", "-", "--database-url", database], input=jobs)
+        run([binary, "send", "email", "-", "--database-url", database, "--schema", SCHEMA], input=jobs)
         time.sleep(30)
     # By the python3 of the PATH, which may have matplotlib; the system's has not.
     run(["python3", ROOT / "grafana/pictures.py", at, PICTURES])
