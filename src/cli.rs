@@ -18,6 +18,7 @@ pub mod run;
 pub mod schedules;
 pub mod schema;
 pub mod send;
+mod spark;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 
 pub mod doctor;
 mod events;
+mod figures;
 mod flow;
 mod install;
 mod instance;
@@ -17,10 +18,13 @@ mod record;
 mod schedules;
 mod stats;
 
-pub use doctor::{Diagnosis, Examination, Urgency};
 pub use flow::{JobRef, Page, dependencies, dependents};
 pub use install::{BamStatus, bam_status, is_installed, schema_version};
 pub use instance::instances;
+mod surveyor;
+
+pub use doctor::{Diagnosis, Examination, Urgency};
+pub use figures::{ALONG_THE_INDEXES, Figures, QueueFigures, figures};
 pub use job::{JobFilter, JobRow, jobs, one_job};
 pub use life::{Event, life};
 pub use matching::{count_jobs, job_ids};
@@ -30,11 +34,13 @@ pub use readiness::{Readiness, check_database, check_handlers};
 pub use record::{FindJobs, JobRecord, find_jobs, job_by_id};
 pub(crate) use record::{checked, jobs_by_id};
 pub use stats::{Aggregate, QueueStats, StatsOptions, Window, queue_stats};
+pub use surveyor::Surveyor;
 
 use crate::dialect::Template;
 
 /// The statements of this room that differ from schema to schema, and what each is for.
-pub const STATEMENTS: [(&str, Template); 6] = [
+pub const STATEMENTS: [(&str, Template); 7] = [
+    ("read the gauges", figures::FIGURES),
     ("list queues", queue::QUEUES),
     ("list jobs", job::JOBS),
     ("find jobs", record::FIND),

@@ -9,10 +9,12 @@ pub mod log;
 pub mod metrics;
 pub mod propagation;
 pub mod span;
+pub mod survey;
 pub mod trace;
 
 pub use health::{Condition, Health, Pulse};
 pub use labels::{EventOutcome, PoolState, Rescue, SettleOp, Wakeup};
 pub use metrics::Metrics;
 pub use span::{Failure, OperationSpan, ProcessSpan, RunLink};
+pub use survey::{Survey, Surveyed};
 pub use trace::{TraceError, Tracer};

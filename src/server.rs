@@ -2,6 +2,7 @@
 //!
 //! Four addresses answer to GET: `/metrics`, `/healthz`, `/readyz` and `/status`. Everything else is 404.
 
+mod ask;
 mod routes;
 
 use std::io;
@@ -12,6 +13,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::{Health, Metrics};
+
+pub use ask::ask;
 
 /// How long answers under way may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(2);

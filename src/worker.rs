@@ -23,8 +23,9 @@ use crate::enqueue::{QueueOptions, ensure};
 use crate::events::Handlers;
 use crate::handler::{self, Handler};
 use crate::home::Home;
+use crate::inspect::Surveyor;
 use crate::lifecycle::{Lifecycle, Quarters, Report};
-use crate::observe::{Health, Metrics, Tracer};
+use crate::observe::{Health, Metrics, Survey, Tracer};
 use crate::postgres::{Class, Database, Settings};
 use crate::queue::{QueueName, READ};
 use crate::run::{Keeper, Leases, TOUCH};
@@ -258,6 +259,15 @@ impl Worker {
             self.fire(&database, &watch, zones, &life);
         }
         self.show(&database, &watch, names, served, &life, &runs);
+        let (survey, surveyed) = Survey::new();
+        self.metrics.survey(survey);
+        let surveyor = Surveyor {
+            database: database.clone(),
+            watch: watch.clone(),
+            metrics: self.metrics.clone(),
+            surveyed,
+        };
+        life.spawn("surveyor", surveyor.run(over.clone()));
         if let Some(server) = server {
             tracing::info!(address = %server.address(), "serving /metrics, /healthz, /readyz and /status");
             let serving = server.run(self.metrics.clone(), self.health.clone(), over.clone());

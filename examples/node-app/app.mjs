@@ -1,20 +1,39 @@
 // A Node app as many run one: pg-boss sends the jobs and looks after the tables. What is new is that no `boss.work()`
-// runs them: strawboss claims them and posts them to `/api/jobs/email` below.
+// runs those of `email` and `thumbnail`: strawboss claims them and posts them to the routes below. The queue `report`
+// is still worked here, as before: the two live side by side.
 //
-//   POST /signup          {"to": "ada@example.com"}   sends a job
-//   POST /api/jobs/email  the job, signed             runs it
+//   POST /signup                {"to": "ada@example.com"}   sends a job
+//   POST /api/jobs/email        the job, signed             runs it
+//   POST /api/jobs/thumbnail    likewise
+//   POST /api/events/inventory  an event, signed            handles it
+//   GET  /healthz
 
 import { createServer } from 'node:http'
-import { PgBoss } from 'pg-boss'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Webhook } from 'standardwebhooks'
 
-const { DATABASE_URL, EMAIL_WEBHOOK_SECRET, PGBOSS_SCHEMA = 'pgboss', PORT = '3000' } = process.env
+const {
+  DATABASE_URL, EMAIL_WEBHOOK_SECRET, PGBOSS_SCHEMA = 'pgboss', PORT = '3000', HOST = '127.0.0.1',
+  DEMO_RATE = '0', OTEL_EXPORTER_OTLP_ENDPOINT
+} = process.env
 
-const boss = new PgBoss({ connectionString: DATABASE_URL, schema: PGBOSS_SCHEMA })
+// The SDK has to be there before pg-boss is loaded. Its traces then run from the `send` here through the worker and back
+// into the routes below, for `propagateContext` puts the producer's context into the job.
+const tracing = OTEL_EXPORTER_OTLP_ENDPOINT ? await import('./tracing.mjs') : undefined
+const { PgBoss } = await import('pg-boss')
+
+const boss = new PgBoss({
+  connectionString: DATABASE_URL,
+  schema: PGBOSS_SCHEMA,
+  ...(tracing && { openTelemetry: { propagateContext: true } })
+})
 boss.on('error', console.error)
 await boss.start()
 await boss.createQueue('email-dead')
 await boss.createQueue('email', { retryLimit: 3, retryDelay: 1, deadLetter: 'email-dead', notify: true })
+await boss.createQueue('thumbnail', { retryLimit: 2, retryBackoff: true, deadLetter: 'email-dead' })
+await boss.createQueue('report')
+await boss.work('report', { batchSize: 50 }, async jobs => jobs.map(({ id }) => ({ id, lines: 3 })))
 
 const webhook = new Webhook(EMAIL_WEBHOOK_SECRET)
 // A job may come more than once (its worker may die after it has posted and before it has written so), always under
@@ -40,12 +59,46 @@ async function runEmailJob (headers, body) {
   return [200, { deliveredTo: to }]
 }
 
+// Takes a while, and fails now and then.
+async function runThumbnailJob (headers, body) {
+  try {
+    webhook.verify(body, headers)
+  } catch {
+    return [401, { error: 'not signed by our worker' }]
+  }
+  await sleep(50 + Math.random() * 400)
+  if (Math.random() < 0.05) return [500, { error: 'the picture could not be read' }]
+  return [200, { width: 128 }]
+}
+
+// An event comes as a job does, with its id and its name in headers of their own.
+const reserved = new Set()
+async function reserveStock (headers, body) {
+  try {
+    webhook.verify(body, headers)
+  } catch {
+    return [401, { error: 'not signed by our worker' }]
+  }
+  reserved.add(headers['event-id'])
+  return [200, { reserved: reserved.size }]
+}
+
 async function signUp (headers, body) {
   const { to } = JSON.parse(body)
   return [202, { job: await boss.send('email', { to }) }]
 }
 
-const routes = { '/signup': signUp, '/api/jobs/email': runEmailJob }
+async function sayHealth () {
+  return [200, { ok: true }]
+}
+
+const routes = {
+  'POST /signup': signUp,
+  'POST /api/jobs/email': runEmailJob,
+  'POST /api/jobs/thumbnail': runThumbnailJob,
+  'POST /api/events/inventory': reserveStock,
+  'GET /healthz': sayHealth
+}
 
 const server = createServer(async (request, response) => {
   let [status, answer, headers] = [404, { error: 'not found' }]
@@ -53,8 +106,10 @@ const server = createServer(async (request, response) => {
     // The signature is over the body as it came, so it is read as text and parsed by whoever has verified it.
     const chunks = await request.toArray()
     const body = Buffer.concat(chunks).toString()
-    const route = request.method === 'POST' && routes[request.url]
-    if (route) [status, answer, headers] = await route(request.headers, body)
+    const name = `${request.method} ${request.url}`
+    const route = routes[name]
+    const run = () => route(request.headers, body)
+    if (route) [status, answer, headers] = await (tracing ? tracing.serve(name, request.headers, run) : run())
   } catch (error) {
     console.error(error)
     ;[status, answer] = [500, { error: 'see the log' }]
@@ -62,12 +117,31 @@ const server = createServer(async (request, response) => {
   response.writeHead(status, { 'content-type': 'application/json', ...headers })
   response.end(JSON.stringify(answer) + '\n')
 })
-server.listen(Number(PORT), '127.0.0.1', () => console.log(`listening at http://127.0.0.1:${server.address().port}`))
+server.listen(Number(PORT), HOST, () => console.log(`listening at http://127.0.0.1:${server.address().port}`))
+
+// Something to look at in the dashboards: so many jobs a second, of which some are tried twice and a few die.
+let demo
+if (Number(DEMO_RATE) > 0) {
+  let sent = 0
+  demo = setInterval(async () => {
+    const n = sent++
+    const to = n % 50 === 0 ? 'nobody' : n % 10 === 0 ? `busy-${n}@example.com` : `user-${n}@example.com`
+    try {
+      if (n % 4 === 0) await boss.send('thumbnail', { picture: n })
+      else await boss.send('email', { to })
+      if (n % 20 === 0) await boss.send('report', { n })
+    } catch (error) {
+      console.error(error)
+    }
+  }, 1000 / Number(DEMO_RATE))
+}
 
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.once(signal, async () => {
+    clearInterval(demo)
     server.close()
     server.closeAllConnections()
     await boss.stop()
+    await tracing?.stop()
   })
 }

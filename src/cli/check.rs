@@ -1,9 +1,10 @@
 //! `strawboss check`
 
 use std::io;
+use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::error::located;
 use super::options::{DatabaseOptions, place};
@@ -12,6 +13,10 @@ use super::{Done, Error, Page};
 use crate::config::{Finding, Report, Severity};
 use crate::inspect::{Readiness, check_database, check_handlers};
 use crate::postgres::{self, Class, Database, Settings};
+use crate::server;
+
+/// How long a running worker is given to say how it is.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Say what is wrong with the configuration, and with the database where one answers.
 ///
@@ -20,12 +25,16 @@ use crate::postgres::{self, Class, Database, Settings};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     strawboss check\n  \
-    strawboss check --config deploy/worker.toml --json\n\n\
+    strawboss check --config deploy/worker.toml --json\n  \
+    strawboss check --live                 the health check of a container that has no curl\n\n\
     Exit codes: 0 all in order, 1 there are errors.")]
 pub struct Check {
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
+    /// Ask the worker that runs with this configuration on this machine whether it is ready, and nothing else
+    #[arg(long)]
+    live: bool,
     #[command(flatten)]
     database: DatabaseOptions,
 }
@@ -33,6 +42,9 @@ pub struct Check {
 impl Check {
     pub(super) async fn run(self, page: &mut Page) -> Result<Done, Error> {
         let mut report = self.database.read();
+        if self.live {
+            return live(page, report, self.json).await;
+        }
         let errors = || {
             let findings = report.findings.iter();
             findings.filter(|finding| finding.severity == Severity::Error)
@@ -61,6 +73,48 @@ impl Check {
             _ => Done::Findings,
         })
     }
+}
+
+/// What `/readyz` of the running worker says. Neither the database nor a handler is asked, and of the configuration only
+/// `http` has to be in order.
+async fn live(page: &mut Page, report: Report, as_json: bool) -> Result<Done, Error> {
+    let refused = |what: String, next: &str| Error::Refused {
+        what,
+        next: Some(next.to_owned()),
+    };
+    let concerns = |finding: &&Finding| finding.key.is_empty() || finding.key.starts_with("http");
+    let errors = |finding: &&Finding| finding.severity == Severity::Error;
+    if report.findings.iter().filter(concerns).any(|finding| errors(&finding)) {
+        report.into_config()?;
+        return Ok(Done::Findings);
+    }
+    let Some(listen) = report.config.http.listen else {
+        return Err(refused(
+            "http.listen is empty, so the worker cannot be asked".to_owned(),
+            "set http.listen, if only to 127.0.0.1:9464",
+        ));
+    };
+    let (status, body) = server::ask(listen, "/readyz", PATIENCE).await.map_err(|error| {
+        let what = format!("no worker answers on {listen} (http.listen): {error}");
+        refused(what, "start it with `strawboss run`, under the same configuration")
+    })?;
+    let said = serde_json::from_str::<Value>(&body).unwrap_or_default();
+    if as_json {
+        page.json(&json!({ "status": status, "readyz": said }))?;
+    } else if status == 200 {
+        page.line(&format!("ready: the worker on {listen}"))?;
+    } else {
+        page.line(&format!("not ready: the worker on {listen}"))?;
+        if said["draining"] == true {
+            page.line("  it was told to stop and finishes what it runs")?;
+        }
+        for condition in said["conditions"].as_array().into_iter().flatten() {
+            if let (Some(name), Some(reason)) = (condition["name"].as_str(), condition["reason"].as_str()) {
+                page.line(&format!("  {name}: {reason}"))?;
+            }
+        }
+    }
+    Ok(if status == 200 { Done::Well } else { Done::Findings })
 }
 
 async fn ask(report: &Report) -> Result<Readiness, postgres::Error> {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::page::Align;
+use super::spark::Growth;
 use super::{Done, Error, Page};
 use crate::config::LogFormat;
 use crate::demo::{DEAD, Demo as Running, Figures};
@@ -18,6 +19,8 @@ use crate::observe::log;
 
 /// How often a line of progress is printed where there is no terminal to redraw one on.
 const REPORT: Duration = Duration::from_secs(2);
+/// How wide the picture of the throughput is.
+const PARTS: usize = 32;
 /// Log lines would tear the progress apart; failures are what the demo is there to show.
 const FILTER: &str = "error";
 
@@ -62,7 +65,7 @@ impl Demo {
         };
         progress.end();
         let told = match finished {
-            Ok(Some(took)) => self.show(page, &demo, took, stopped).await,
+            Ok(Some(took)) => self.show(page, &demo, took, &progress.growth, stopped).await,
             Ok(None) => Ok(Done::Findings),
             Err(error) => Err(refused(&error)),
         };
@@ -77,9 +80,10 @@ impl Demo {
         page: &mut Page,
         demo: &Running,
         took: Duration,
+        growth: &Growth,
         stopped: oneshot::Receiver<()>,
     ) -> Result<Done, Error> {
-        summary(page, demo, took).await?;
+        summary(page, demo, took, growth).await?;
         if self.keep {
             look_around(page, demo)?;
             page.finish()?;
@@ -100,6 +104,8 @@ fn refused(error: &dyn std::error::Error) -> Error {
 struct Progress {
     terminal: bool,
     shown: Option<Instant>,
+    began: Instant,
+    growth: Growth,
 }
 
 impl Progress {
@@ -107,10 +113,14 @@ impl Progress {
         Progress {
             terminal: stderr().is_terminal(),
             shown: None,
+            began: Instant::now(),
+            growth: Growth::default(),
         }
     }
 
     fn show(&mut self, figures: &[Figures]) {
+        let done = figures.iter().map(|of| of.completed + of.dead).sum();
+        self.growth.note(self.began.elapsed(), done);
         if !self.terminal && self.shown.is_some_and(|shown| shown.elapsed() < REPORT) {
             return;
         }
@@ -140,7 +150,7 @@ impl Progress {
 }
 
 /// What happened, and where to look.
-async fn summary(page: &mut Page, demo: &Running, took: Duration) -> Result<(), Error> {
+async fn summary(page: &mut Page, demo: &Running, took: Duration, growth: &Growth) -> Result<(), Error> {
     page.line("")?;
     let heading = [
         ("QUEUE", Align::Left),
@@ -165,6 +175,9 @@ async fn summary(page: &mut Page, demo: &Running, took: Duration) -> Result<(), 
         .collect();
     page.table(&heading, &rows)?;
     page.line("")?;
+    if let Some((bars, most)) = growth.bars(PARTS) {
+        page.line(&format!("Jobs done  {bars}  {most:.0}/s at most"))?;
+    }
     page.line(&format!(
         "All of it took {:.1} s. Dead letters lie in queue {DEAD}, each with its reason:",
         took.as_secs_f64()

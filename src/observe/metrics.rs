@@ -10,6 +10,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use super::Survey;
 use super::labels::{ERROR_CLASSES, EventOutcome, PoolState, Rescue, SettleOp, Wakeup};
 use crate::job::Outcome;
 use crate::queue::QueueName;
@@ -72,7 +73,18 @@ pub struct Metrics {
     pub event_outbox_relayed: IntCounterVec,
     pub event_dead_letters: IntCounterVec,
     pub event_query_duration: HistogramVec,
+    pub queue_jobs: IntGaugeVec,
+    pub queue_oldest_ready: GaugeVec,
+    pub dead_letter_jobs: IntGaugeVec,
+    pub xmin_age: IntGauge,
+    pub oldest_transaction: Gauge,
+    pub dead_tuples: IntGaugeVec,
+    pub live_tuples: IntGaugeVec,
+    pub lock_waits: IntGauge,
+    pub gauges_age: Gauge,
+    pub gauges_read: Gauge,
     refreshes: Arc<Mutex<Vec<Refresh>>>,
+    surveys: Arc<Mutex<Vec<Survey>>>,
 }
 
 type Refresh = Arc<dyn Fn(&Metrics) + Send + Sync>;
@@ -260,8 +272,47 @@ impl Metrics {
                 &["event", "outcome"],
                 DURATIONS,
             ),
+            queue_jobs: made.gauges(
+                "pgboss_queue_jobs",
+                "Jobs in the queue by what they wait for, of all workers; the same at every worker.",
+                &["queue", "state"],
+            ),
+            queue_oldest_ready: made.float_gauges(
+                "pgboss_queue_oldest_ready_seconds",
+                "Seconds since the oldest job of the queue that is due became due; 0 when none is.",
+                &["queue"],
+            ),
+            dead_letter_jobs: made.gauges(
+                "pgboss_dead_letter_jobs",
+                "Jobs that lie in a queue which is the dead letter queue of another.",
+                &["queue"],
+            ),
+            xmin_age: made.gauge(
+                "pgboss_db_xmin_age_transactions",
+                "How many transactions ago the oldest row version lies that vacuum has to keep.",
+            ),
+            oldest_transaction: made.float_gauge(
+                "pgboss_db_oldest_transaction_seconds",
+                "Age of the oldest transaction that holds back vacuum.",
+            ),
+            dead_tuples: made.gauges(
+                "pgboss_db_dead_tuples",
+                "Dead rows that vacuum has not removed yet, of the twenty tables of the schema with the most.",
+                &["table"],
+            ),
+            live_tuples: made.gauges("pgboss_db_live_tuples", "Live rows of those tables.", &["table"]),
+            lock_waits: made.gauge("pgboss_db_lock_waits", "Sessions of the database that wait for a lock."),
+            gauges_age: made.float_gauge(
+                "pgboss_db_gauges_age_seconds",
+                "Seconds since the gauges of queues and database were read.",
+            ),
+            gauges_read: made.float_gauge(
+                "pgboss_db_gauges_read_seconds",
+                "Seconds it took to read the gauges of queues and database.",
+            ),
             registry: registry.clone(),
             refreshes: Arc::default(),
+            surveys: Arc::default(),
         };
         for class in ERROR_CLASSES {
             metrics.db_errors.with_label_values(&[class.as_str()]);
@@ -319,6 +370,18 @@ impl Metrics {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(Arc::new(refresh));
+    }
+
+    /// Has a scrape ask for figures that are dear to read; see [`Metrics::fresh`].
+    pub fn survey(&self, survey: Survey) {
+        self.surveys.lock().unwrap_or_else(PoisonError::into_inner).push(survey);
+    }
+
+    /// Has those figures read that are older than a few seconds, and waits for them for two seconds at most. To be awaited
+    /// before [`Metrics::render`], which shows what was read last.
+    pub async fn fresh(&self) {
+        let surveys = self.surveys.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        futures_util::future::join_all(surveys.iter().map(Survey::fresh)).await;
     }
 
     /// Everything in the Prometheus text format.
@@ -443,6 +506,16 @@ mod tests {
         "event_outbox_relayed_total",
         "event_dead_letters_total",
         "event_query_duration_seconds",
+        "pgboss_queue_jobs",
+        "pgboss_queue_oldest_ready_seconds",
+        "pgboss_dead_letter_jobs",
+        "pgboss_db_xmin_age_transactions",
+        "pgboss_db_oldest_transaction_seconds",
+        "pgboss_db_dead_tuples",
+        "pgboss_db_live_tuples",
+        "pgboss_db_lock_waits",
+        "pgboss_db_gauges_age_seconds",
+        "pgboss_db_gauges_read_seconds",
     ];
 
     /// Metrics of one queue, with one event in each histogram: those are there from their first event on.
@@ -474,6 +547,11 @@ mod tests {
         metrics.event_dead_letters.with_label_values(&["inventory"]);
         let durations = &metrics.event_query_duration;
         durations.with_label_values(&["order", "replied"]).observe(0.01);
+        metrics.queue_jobs.with_label_values(&["email", "ready"]).set(3);
+        metrics.queue_oldest_ready.with_label_values(&["email"]).set(0.5);
+        metrics.dead_letter_jobs.with_label_values(&["email-dead"]).set(1);
+        metrics.dead_tuples.with_label_values(&["job_common"]).set(1);
+        metrics.live_tuples.with_label_values(&["job_common"]).set(1);
         metrics
     }
 
@@ -504,6 +582,7 @@ mod tests {
             "handler",
             "to",
             "event",
+            "table",
         ]);
         for family in used().registry.gather() {
             for metric in family.get_metric() {

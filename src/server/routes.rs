@@ -32,6 +32,7 @@ pub(super) fn router(metrics: Metrics, health: Health) -> Router {
 }
 
 async fn exposition(State(shown): State<Shown>) -> Response {
+    shown.metrics.fresh().await;
     match shown.metrics.render() {
         Ok(text) => (FRESH, [(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => {

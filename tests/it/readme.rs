@@ -15,10 +15,17 @@ const README: &str = include_str!("../../README.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 
-/// The fenced blocks of a language.
+/// The fenced blocks of a language in README.
 fn blocks(language: &str) -> Vec<String> {
+    let found = blocks_of(README, language);
+    assert!(!found.is_empty(), "there is no block of {language}");
+    found
+}
+
+/// The fenced blocks of a language.
+pub fn blocks_of(text: &str, language: &str) -> Vec<String> {
     let mut found = Vec::new();
-    let mut lines = README.lines();
+    let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let Some(tag) = line.strip_prefix("```") else { continue };
         let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
@@ -26,7 +33,6 @@ fn blocks(language: &str) -> Vec<String> {
             found.push(block.join("\n") + "\n");
         }
     }
-    assert!(!found.is_empty(), "there is no block of {language}");
     found
 }
 
@@ -87,7 +93,7 @@ fn the_example_is_shown_as_it_is() {
 }
 
 /// The words of one command, as a shell would part them; what comes after a `>` is left out.
-fn words(command: &str) -> Vec<String> {
+pub fn words(command: &str) -> Vec<String> {
     let mut words = Vec::new();
     let (mut word, mut quote, mut begun) = (String::new(), None, false);
     for character in command.chars() {
@@ -177,7 +183,7 @@ fn the_metrics_named_are_those_that_are_there() {
         .filter(|name| !name.starts_with("process_"))
         .collect();
     // These have no series before they are used.
-    let unused: [&dyn Collector; 28] = [
+    let unused: [&dyn Collector; 33] = [
         &metrics.jobs_processed,
         &metrics.job_duration,
         &metrics.job_wait,
@@ -206,6 +212,11 @@ fn the_metrics_named_are_those_that_are_there() {
         &metrics.event_outbox_relayed,
         &metrics.event_dead_letters,
         &metrics.event_query_duration,
+        &metrics.queue_jobs,
+        &metrics.queue_oldest_ready,
+        &metrics.dead_letter_jobs,
+        &metrics.dead_tuples,
+        &metrics.live_tuples,
     ];
     for collector in unused {
         there.extend(collector.desc().iter().map(|desc| desc.fq_name.clone()));
@@ -224,7 +235,7 @@ fn the_metrics_named_are_those_that_are_there() {
     assert_eq!(named, ours);
     let listed: BTreeSet<String> = table(README, "| metric | labels |")
         .iter()
-        .map(|row| row[0].trim_matches('`').to_owned())
+        .flat_map(|row| row[0].split(", ").map(|name| name.trim_matches('`').to_owned()))
         .collect();
     assert_eq!(listed, there);
 }
@@ -300,7 +311,7 @@ fn the_version_is_that_of_the_package() {
 }
 
 /// The anchor that a heading has on a page.
-fn anchor(heading: &str) -> String {
+pub fn anchor(heading: &str) -> String {
     let heading = heading.trim_start_matches('#').trim().to_lowercase();
     heading
         .chars()

@@ -172,3 +172,42 @@ async fn privileges_that_the_role_lacks_are_named() {
     };
     assert_eq!(found[1..], [lacks("job"), lacks("job_common")]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_worker_is_asked_whether_it_is_ready() {
+    use strawboss::observe::{Health, Metrics};
+    use strawboss::server::Server;
+
+    let server = Server::bind(([127, 0, 0, 1], 0).into()).await.expect("a port is free");
+    let address = server.address();
+    let (health, stop) = (Health::new(), tokio_util::sync::CancellationToken::new());
+    let schema = health.condition("schema");
+    let serving = tokio::spawn(server.run(Metrics::new(), health.clone(), stop.clone()));
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("worker.toml");
+    // Everywhere on this machine, as in a container: it is asked on the loopback.
+    std::fs::write(&file, format!("[http]\nlisten = '0.0.0.0:{}'\n", address.port())).expect("written");
+    let live = async || {
+        let file = file.clone();
+        let ask = move || run(&["check", "--live", "--config", file.to_str().expect("UTF-8")]);
+        tokio::task::spawn_blocking(ask).await.expect("it ends")
+    };
+
+    schema.set(Err("there is no pg-boss yet".into()));
+    let ended = live().await;
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(
+        ended.out.contains("there is no pg-boss yet"),
+        "{}{}",
+        ended.out,
+        ended.err
+    );
+    schema.set(Ok(()));
+    let ended = live().await.well();
+    assert!(ended.out.starts_with("ready: the worker on 0.0.0.0:"), "{}", ended.out);
+    stop.cancel();
+    serving.await.expect("it ends").expect("well");
+    let ended = live().await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("no worker answers on 0.0.0.0:"), "{}", ended.err);
+}
