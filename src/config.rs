@@ -4,6 +4,7 @@
 //! the [`Config`], the origin of every value, and every [`Finding`] at once. A flag goes before the environment, the
 //! environment before the file, the file before the defaults documented here.
 
+mod api;
 mod default;
 mod file;
 mod finding;
@@ -24,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use api::{ApiConfig, BasicAuth, CorsConfig, PagesConfig};
 pub use finding::{Finding, Refused, Severity};
 pub(crate) use origin::dotted;
 pub use origin::{Origin, Place, Setting};
@@ -47,6 +49,8 @@ pub struct Config {
     pub worker: WorkerConfig,
     /// The window: metrics and health.
     pub http: HttpConfig,
+    /// pg-boss's API over HTTP.
+    pub api: ApiConfig,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
     /// The queues this worker serves, by name.

@@ -8,9 +8,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 
-use super::later;
 use super::secret::{Secret, Secrets};
 use super::{LogFormat, Period};
+use super::{api, later};
 use crate::postgres::Pooler;
 use crate::queue::Policy;
 
@@ -28,9 +28,9 @@ pub(super) struct File {
     /// The window: metrics and health.
     #[serde(default)]
     pub(super) http: Http,
-    /// pg-boss's API over HTTP. Not in this release.
+    /// pg-boss's API over HTTP.
     #[serde(default)]
-    pub(super) api: later::Api,
+    pub(super) api: api::Api,
     /// The pace of pg-boss's supervision. Not in this release, beyond `worker.supervise`.
     #[serde(default)]
     pub(super) upkeep: later::Upkeep,
@@ -104,7 +104,7 @@ pub(super) struct Http {
     /// Address and port of `/metrics`, `/healthz`, `/readyz` and `/status`; empty serves nothing.
     #[schemars(extend("default" = "127.0.0.1:9464"))]
     pub(super) listen: Option<String>,
-    /// The bearer of which may use the `/api` routes. Not in this release.
+    /// The bearer of which may use the `/api` routes; empty is nobody.
     pub(super) api_token: Option<Secret>,
 }
 

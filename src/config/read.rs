@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     /// Read the section `[database]` only, so that a command that needs nothing else is not stopped by the rest.
     pub database_only: bool,
+    /// Where no file is read, the API is on, as pg-boss's own proxy is: for who runs nothing else then.
+    pub api_without_file: bool,
 }
 
 impl Request<'_> {
@@ -33,6 +35,7 @@ impl Request<'_> {
             schema: None,
             environment: &|name| std::env::var(name).ok(),
             database_only: false,
+            api_without_file: false,
         }
     }
 }
@@ -131,8 +134,11 @@ pub fn read(request: &Request<'_>) -> Report {
     }
     // A file that could not be read at all says nothing about what it leaves out.
     let blind = findings.iter().any(|finding| finding.key.is_empty());
+    let bare = request.api_without_file && file.is_none();
     let mut resolver = Resolver::new(&named, &reading.spots, request.environment, findings);
-    let config = reading.file.resolve(&mut resolver, overrides, request.database_only);
+    let config = reading
+        .file
+        .resolve(&mut resolver, overrides, request.database_only, bare);
     let (settings, mut findings) = resolver.finish();
     if blind {
         findings.retain(|finding| finding.key.is_empty());

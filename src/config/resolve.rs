@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use super::api::{Api, ApiConfig};
 use super::file::File;
 use super::finding::{Finding, Severity};
 use super::origin::{Origin, Place, Setting};
@@ -48,6 +49,11 @@ impl<'a> Resolver<'a> {
 
     pub(super) fn finish(self) -> (Vec<Setting>, Vec<Finding>) {
         (self.settings, self.findings)
+    }
+
+    /// A variable of the environment that is set to something.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name).filter(|value| !value.is_empty())
     }
 
     /// Whether the file has the key.
@@ -166,8 +172,15 @@ impl<'a> Resolver<'a> {
 }
 
 impl File {
-    /// Resolves every section; with `database_only` the others keep their defaults, unsaid.
-    pub(super) fn resolve(mut self, resolver: &mut Resolver<'_>, overrides: Overrides, database_only: bool) -> Config {
+    /// Resolves every section; with `database_only` the others keep their defaults, unsaid. `bare` says that there was
+    /// nothing to read, and that whoever asks runs the API then.
+    pub(super) fn resolve(
+        mut self,
+        resolver: &mut Resolver<'_>,
+        overrides: Overrides,
+        database_only: bool,
+        bare: bool,
+    ) -> Config {
         let database = self.database(resolver, overrides);
         if database_only {
             return Config {
@@ -176,7 +189,9 @@ impl File {
             };
         }
         let worker = self.worker(resolver);
-        let http = self.http(resolver);
+        let token = self.http.api_token.take();
+        let api = self.api.resolve(resolver, token, bare);
+        let http = self.http(resolver, &api);
         let telemetry = self.telemetry(resolver);
         let queues = std::mem::take(&mut self.queues)
             .into_iter()
@@ -190,6 +205,7 @@ impl File {
             database,
             worker,
             http,
+            api,
             telemetry,
             queues,
         }
@@ -241,7 +257,17 @@ impl File {
                 resolver.note(key, &schema, origin);
                 schema
             }
-            None => resolver.pick(key, self.database.schema.take(), || default::SCHEMA.to_owned()),
+            None => {
+                let variable = "PGBOSS_SCHEMA";
+                let written = self.database.schema.take();
+                match resolver.variable(variable).filter(|_| written.is_none()) {
+                    Some(schema) => {
+                        resolver.note(key, &schema, Origin::Environment(variable.to_owned()));
+                        schema
+                    }
+                    None => resolver.pick(key, written, || default::SCHEMA.to_owned()),
+                }
+            }
         };
         if schema.is_empty() || schema.len() > 50 || schema.contains(['"', '\0']) {
             resolver.error(
@@ -299,10 +325,26 @@ impl File {
         resolved
     }
 
-    fn http(&mut self, resolver: &mut Resolver<'_>) -> HttpConfig {
+    fn http(&mut self, resolver: &mut Resolver<'_>, api: &ApiConfig) -> HttpConfig {
         let key = "http.listen";
-        let listen = resolver.pick(key, self.http.listen.take(), || default::LISTEN.to_string());
+        let written = self.http.listen.take();
+        let heard = (api.enabled && written.is_none())
+            .then(|| Api::address(resolver))
+            .flatten();
+        let listen = match heard {
+            Some((address, origin)) => {
+                resolver.note(key, address, origin);
+                address.to_string()
+            }
+            None => resolver.pick(key, written, || default::LISTEN.to_string()),
+        };
         if listen.is_empty() {
+            if api.enabled {
+                resolver.error(
+                    key,
+                    "is empty, so the API has nowhere to be served; name an address, or set api.enabled to false",
+                );
+            }
             return HttpConfig { listen: None };
         }
         let address = listen.parse::<SocketAddr>();
@@ -311,6 +353,9 @@ impl File {
                 key,
                 format!("{listen:?} is no address with a port, such as \"127.0.0.1:9464\" or \"[::]:9464\"; \"\" serves nothing"),
             );
+        }
+        if let Some(refusal) = address.as_ref().ok().and_then(|address| api.refusal(*address)) {
+            resolver.error("api", refusal);
         }
         HttpConfig { listen: address.ok() }
     }
@@ -332,6 +377,14 @@ impl File {
         }
         resolver.note(key, shown_url(&endpoint), origin);
         let format = self.telemetry.log_format;
+        let variable = "PGBOSS_PROXY_LOG_FORMAT";
+        if format.is_none() && resolver.variable(variable).as_deref() == Some("json") {
+            resolver.note("telemetry.log_format", "json", Origin::Environment(variable.to_owned()));
+            return TelemetryConfig {
+                otlp_endpoint: Some(endpoint).filter(|endpoint| !endpoint.is_empty()),
+                log_format: LogFormat::Json,
+            };
+        }
         let name = |format| match format {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
