@@ -148,5 +148,6 @@ fn read(row: &Row, queue: &QueueName) -> Result<Arc<Job>, Error> {
         },
         singleton_key: row.try_get("singleton_key")?,
         trace_context: trace_context.map(|json| Arc::from(json.0)),
+        ctid: Some(Arc::from(row.try_get::<_, &str>("ctid")?)),
     }))
 }

@@ -5,12 +5,14 @@
 
 mod capability;
 mod catalog;
+mod privileges;
 mod template;
 mod versions;
 mod watch;
 
 pub use capability::Capability;
 pub use catalog::Catalog;
+pub use privileges::lacking;
 use template::Rendered;
 pub use template::Template;
 pub use versions::{Support, releases};

@@ -140,6 +140,9 @@ pub struct Job<T = Payload> {
     pub singleton_key: Option<String>,
     /// The carrier of the producer's trace (`job.trace_context`, schema 44 and later).
     pub trace_context: Option<Arc<RawValue>>,
+    /// Where the claim left the row, as PostgreSQL writes a `ctid`: the fastest way back to it, as long as nobody has
+    /// changed it since. `None`: by its key.
+    pub ctid: Option<Arc<str>>,
 }
 
 impl<T> Job<T> {
@@ -172,6 +175,7 @@ impl<T> Job<T> {
             group: self.group.clone(),
             singleton_key: self.singleton_key.clone(),
             trace_context: self.trace_context.clone(),
+            ctid: self.ctid.clone(),
         }
     }
 }

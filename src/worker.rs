@@ -21,7 +21,7 @@ use crate::enqueue::{QueueOptions, ensure};
 use crate::handler::{self, Handler};
 use crate::lifecycle::{Lifecycle, Quarters, Report};
 use crate::observe::{Health, Metrics, Tracer};
-use crate::postgres::{Database, Settings};
+use crate::postgres::{Class, Database, Settings};
 use crate::queue::{QueueName, READ};
 use crate::run::{Keeper, Leases, TOUCH};
 use crate::server::Server;
@@ -137,8 +137,6 @@ impl Worker {
         let settings = Settings::of(&self.config.database)?;
         let place = settings.database_name();
         let database = Database::new(&settings)?;
-        let errors = self.metrics.db_errors.clone();
-        database.watch_errors(move |class| errors.with_label_values(&[class.as_str()]).inc());
         let apart = database.beside(1)?;
         let queues = self.queues()?;
         let quarters = Quarters::new().map_err(Error::Runtime)?;
@@ -165,6 +163,13 @@ impl Worker {
         let _all = [&life.soft, &life.hard, &over].map(|token| token.clone().drop_guard());
         let schema = &self.config.database.schema;
         let (watcher, watch) = Watcher::new(database.clone(), schema, needed(), self.metrics.clone());
+        let (errors, doubted) = (self.metrics.db_errors.clone(), watch.clone());
+        database.watch_errors(move |class| {
+            errors.with_label_values(&[class.as_str()]).inc();
+            if class == Class::Permanent {
+                doubted.doubt();
+            }
+        });
         life.spawn(
             "schema watch",
             watcher

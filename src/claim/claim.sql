@@ -3,9 +3,10 @@
 -- highest priority (NULL: any), $6 int jobs of a group that may be active, $7 jsonb the same by tier (NULL: no tiers).
 -- Locks the rows it takes and skips locked ones. Wants i5 (name, start_after) up to schema 39 and i11
 -- (name, priority DESC, created_on, start_after) from 40 on, and i2, i3, i7, i8, i10 for what policies and groups ask; the
--- update goes by the primary key (name, id). Two turns of phrase keep the planner to that when its statistics are of an
+-- update goes to where the rows are, by ctid. Two turns of phrase keep the planner to that when its statistics are of an
 -- emptier table: it cannot see through the sub-select in LIMIT, so it prefers the index that has the order to sorting the
--- few rows it expects; and ids in an array are looked up, where a join might be turned around.
+-- few rows it expects; and a ctid leaves it no choice of an index, of which several begin with the name. A row that somebody
+-- changes between the two is left to the next claim.
 WITH
 heads AS MATERIALIZED (                                                        --? +strict_fifo
   SELECT DISTINCT ON (h.singleton_key) h.id                                    --? +strict_fifo
@@ -22,7 +23,7 @@ busy AS MATERIALIZED (                                                         -
   GROUP BY b.group_id                                                          --? +group_limit
 ),                                                                             --? +group_limit
 next AS MATERIALIZED (
-  SELECT j.id
+  SELECT j.id, j.ctid AS place
     , j.singleton_key, j.priority, j.created_on                                --? +singleton
     , j.heartbeat_seconds AS own_heartbeat                                     --? heartbeat
     , j.group_id, COALESCE(busy.running, 0) AS running                         --? +group_limit
@@ -60,17 +61,17 @@ next AS MATERIALIZED (
 first_of_key AS (                                                              --? +singleton
   SELECT next.*, row_number() OVER (                                           --? +singleton
     PARTITION BY COALESCE(singleton_key, '') ORDER BY priority DESC, created_on, id --? +singleton
-  ) AS place                                                                   --? +singleton
+  ) AS rank                                                                    --? +singleton
   FROM next                                                                    --? +singleton
 ),                                                                             --? +singleton
 in_group AS (                                                                  --? +group_limit
   SELECT n.*, row_number() OVER (PARTITION BY n.group_id ORDER BY n.id) AS group_place --? +group_limit
   FROM next n                                                                  --? +group_limit !+singleton
-  FROM first_of_key n WHERE n.place = 1                                        --? +group_limit +singleton
+  FROM first_of_key n WHERE n.rank = 1                                         --? +group_limit +singleton
 ),                                                                             --? +group_limit
 chosen AS (
   SELECT * FROM next                                                           --? !+group_limit !+singleton
-  SELECT * FROM first_of_key WHERE place = 1                                   --? !+group_limit +singleton
+  SELECT * FROM first_of_key WHERE rank = 1                                    --? !+group_limit +singleton
   SELECT * FROM in_group                                                       --? +group_limit
   WHERE group_id IS NULL OR running + group_place <= group_limit               --? +group_limit
 )
@@ -80,8 +81,8 @@ SET state = 'active'
   , heartbeat_on = {now}                                                       --? heartbeat
   , heartbeat_seconds = COALESCE(j.heartbeat_seconds, $3::int)                 --? heartbeat
   , retry_count = j.retry_count + (j.started_on IS NOT NULL)::int
-WHERE j.name = $1 AND j.id = ANY (ARRAY(SELECT id FROM chosen))
-RETURNING j.id, j.retry_count, j.data, j.retry_limit, j.priority, j.created_on, j.start_after, j.started_on,
+WHERE j.ctid = ANY (ARRAY(SELECT place FROM chosen))
+RETURNING j.id, j.ctid::text AS ctid, j.retry_count, j.data, j.retry_limit, j.priority, j.created_on, j.start_after, j.started_on,
   j.singleton_key
   , EXTRACT(epoch FROM j.expire_in)::float8 AS expire                          --? v10
   , j.expire_seconds::float8 AS expire                                         --? !v10

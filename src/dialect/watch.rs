@@ -1,6 +1,7 @@
 //! Watches the schema while the worker runs: a Node deploy may migrate it at any time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -8,7 +9,7 @@ use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::foreign;
-use super::{Dialect, NEWEST, OLDEST, Template, quoted};
+use super::{Dialect, NEWEST, OLDEST, Template, lacking, quoted};
 use crate::observe::{Condition, Metrics, Pulse};
 use crate::postgres::{Class, Client, Database, Error, Executor};
 
@@ -76,6 +77,7 @@ pub struct Watcher {
     sender: watch::Sender<Spoken>,
     latest: watch::Sender<Option<Arc<Dialect>>>,
     nudge: Arc<Notify>,
+    doubts: Arc<AtomicBool>,
 }
 
 /// The current dialect, and a way to ask for another look.
@@ -84,6 +86,7 @@ pub struct Watch {
     receiver: watch::Receiver<Spoken>,
     latest: watch::Receiver<Option<Arc<Dialect>>>,
     nudge: Arc<Notify>,
+    doubts: Arc<AtomicBool>,
 }
 
 impl Watch {
@@ -105,6 +108,13 @@ impl Watch {
     /// Asks for a look at once: a statement met something undefined.
     pub fn nudge(&self) {
         self.nudge.notify_one();
+    }
+
+    /// Asks for a look at the role's privileges: a statement was refused for good.
+    pub fn doubt(&self) {
+        if !self.doubts.swap(true, Ordering::Relaxed) {
+            self.nudge();
+        }
     }
 
     /// Waits until something else is known; never returns once the watcher has ended.
@@ -131,10 +141,12 @@ impl Watcher {
         let (sender, receiver) = watch::channel(Spoken::Unknown("the database has not answered yet".into()));
         let (newest, latest) = watch::channel(None);
         let nudge = Arc::new(Notify::new());
+        let doubts = Arc::new(AtomicBool::new(false));
         let watch = Watch {
             receiver,
             latest,
             nudge: Arc::clone(&nudge),
+            doubts: Arc::clone(&doubts),
         };
         (
             Watcher {
@@ -146,6 +158,7 @@ impl Watcher {
                 sender,
                 latest: newest,
                 nudge,
+                doubts,
             },
             watch,
         )
@@ -168,9 +181,17 @@ impl Watcher {
                 () = stop.cancelled() => return,
             };
             let pause = match looked {
-                Ok(()) => {
+                Ok(Some(lacking)) => {
+                    if trouble.as_ref() != Some(&lacking) {
+                        tracing::error!(reason = lacking, "the worker cannot do its work until that is granted");
+                    }
+                    self.report(Err(lacking.clone()));
+                    trouble = Some(lacking);
+                    RETRY
+                }
+                Ok(None) => {
                     if trouble.take().is_some() {
-                        tracing::info!("the database answers again");
+                        tracing::info!("the database answers again, as it should");
                     }
                     self.report(Ok(()));
                     if self.sender.borrow().dialect().is_some() {
@@ -209,9 +230,21 @@ impl Watcher {
         }
     }
 
-    /// Looks once; does the full reading only where the fingerprint differs.
-    async fn look(&self, fingerprint: &mut String) -> Result<(), Error> {
+    /// Looks once; does the full reading only where the fingerprint differs. Returns a privilege that is wanting.
+    async fn look(&self, fingerprint: &mut String) -> Result<Option<String>, Error> {
         let client = self.database.client().await?;
+        self.read(&client, fingerprint).await?;
+        // Whoever revokes one leaves no trace in the fingerprint.
+        let doubted = self.doubts.swap(false, Ordering::Relaxed);
+        if !doubted || self.sender.borrow().dialect().is_none() {
+            return Ok(None);
+        }
+        let lacking = lacking(&client, &self.schema).await?.into_iter().next();
+        self.doubts.store(lacking.is_some(), Ordering::Relaxed);
+        Ok(lacking)
+    }
+
+    async fn read(&self, client: &Client, fingerprint: &mut String) -> Result<(), Error> {
         let before = chrono::Utc::now();
         let sql = format!(
             "SELECT v.version, f.print, clock_timestamp() FROM \
@@ -250,8 +283,8 @@ impl Watcher {
         if print == *fingerprint {
             return Ok(());
         }
-        let dialect = Dialect::read(&client, &self.schema).await?;
-        let spoken = self.judge(&client, dialect).await?;
+        let dialect = Dialect::read(client, &self.schema).await?;
+        let spoken = self.judge(client, dialect).await?;
         // A schema that is not spoken is judged anew each time: what it lacks may come without a trace in the catalog.
         *fingerprint = if spoken.dialect().is_some() {
             print

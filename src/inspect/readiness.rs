@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tokio_postgres::types::Type;
 
 use super::queue::{QueueRow, queues};
 use crate::config::{Config, EnsureConfig, Finding, Severity};
-use crate::dialect::{Capability, Dialect, NEWEST, OLDEST};
+use crate::dialect::{Capability, Dialect, NEWEST, OLDEST, lacking};
 use crate::handler;
 use crate::observe::Metrics;
 use crate::postgres::{Error, Executor};
@@ -138,20 +137,8 @@ pub async fn check_database(executor: &impl Executor, config: &Config) -> Result
             ),
         );
     }
-    let lacking = executor
-        .query(include_str!("privileges.sql"), &[(schema, Type::TEXT)])
-        .await?;
-    for row in lacking {
-        let (object, privilege): (String, String) = (row.get("object"), row.get("privilege"));
-        let on = if object == "schema" {
-            format!("SCHEMA \"{schema}\"")
-        } else {
-            format!("\"{schema}\".\"{object}\"")
-        };
-        found.error(
-            "database",
-            format!("the role lacks a privilege: GRANT {privilege} ON {on} TO CURRENT_USER"),
-        );
+    for privilege in lacking(executor, schema).await? {
+        found.error("database", privilege);
     }
     let there: BTreeMap<String, QueueRow> = if found.findings.iter().any(|finding| finding.severity == Severity::Error)
     {

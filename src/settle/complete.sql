@@ -1,11 +1,14 @@
 -- Completes attempts that are still theirs; returns (name, id) of those written.
 -- Arrays of one length: $1 text[] queue, $2 uuid[] id, $3 int[] retry_count, $4 text[] output as JSON text or NULL,
--- $5 bool[] whether the row's heartbeat was lent by the claim. Locks the rows; by the primary key (name, id): `IS TRUE` keeps
--- the state out of the planner's sight, which without statistics would go by i14 through everything that is active.
+-- $5 bool[] whether the row's heartbeat was lent by the claim, $6 text[] the ctid that the claim left it with. Locks the rows;
+-- with the flag `by_ctid` only those that are still there, else by the primary key (name, id). Statistics of a queue are
+-- never of the present, so what the planner might build on them is kept out of its sight: the fence by a CASE, the length
+-- of the arrays by a sub-select. Without, it expects a row or none to be active, and compares every one that is with every
+-- verdict.
 -- On schemas 31 and 32 it also unblocks the children of what it completes, which later schemas leave to a supervisor.
 WITH verdict AS (
-  SELECT * FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[], $5::bool[])
-    AS v(name, id, retry_count, output, lent)
+  SELECT * FROM unnest((SELECT $1::text[]), (SELECT $2::uuid[]), (SELECT $3::int[]), (SELECT $4::text[]),
+    (SELECT $5::bool[]), (SELECT $6::text[]::tid[])) AS v(name, id, retry_count, output, lent, place)
 ),
 done AS (
   UPDATE {table} j
@@ -14,7 +17,9 @@ done AS (
     , output = v.output::jsonb
     , heartbeat_seconds = CASE WHEN v.lent THEN NULL ELSE j.heartbeat_seconds END --? heartbeat
   FROM verdict v
-  WHERE j.name = v.name AND j.id = v.id AND (j.state = 'active') IS TRUE AND j.retry_count = v.retry_count
+  WHERE j.ctid = v.place AND j.id = v.id AND (j.name = v.name) IS TRUE         --? +by_ctid
+  WHERE j.name = v.name AND j.id = v.id                                        --? !+by_ctid
+    AND CASE WHEN j.state = 'active' THEN j.retry_count = v.retry_count END
   RETURNING j.name, j.id
     , j.blocking                                                               --? inline_flows
 )

@@ -6,14 +6,15 @@
 -- Returns (name, id, state, dead_lettered, reason) of the rows written.
 -- Settling (flag `settle`), arrays of one length: $1 text[] queue, $2 uuid[] id, $3 int[] retry_count, $4 text[] output
 -- as JSON text or NULL, $5 bool[] fail for good, $6 float8[] no sooner than these seconds from now, $7 float8[] exactly
--- these seconds from now, $8 bool[] whether the heartbeat was lent by the claim. By the primary key: `IS TRUE` keeps the
--- state out of the planner's sight, as in complete.sql.
+-- these seconds from now, $8 bool[] whether the heartbeat was lent by the claim, $9 text[] ctid. With the flag `by_ctid`
+-- only rows that are still there, else by the primary key; CASE and sub-selects as in complete.sql.
 -- Sweeping (flag `sweep`): $1 text[] queues, $2 text schema, $3 text table; takes at most 1000 rows whose deadline or lease is over, under
 -- pg-boss's own advisory locks, and does nothing while another holds them. Wants i14 (schema 46), else the primary key.
 WITH verdict AS MATERIALIZED (
   SELECT v.*, NULL::text AS reason                                             --? +settle
-  FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[], $5::bool[], $6::float8[], $7::float8[], $8::bool[]) --? +settle
-    AS v(name, id, retry_count, output, terminal, not_before, after, lent)     --? +settle
+  FROM unnest((SELECT $1::text[]), (SELECT $2::uuid[]), (SELECT $3::int[]), (SELECT $4::text[]), --? +settle
+    (SELECT $5::bool[]), (SELECT $6::float8[]), (SELECT $7::float8[]), (SELECT $8::bool[]), --? +settle
+    (SELECT $9::text[]::tid[])) AS v(name, id, retry_count, output, terminal, not_before, after, lent, place) --? +settle
   SELECT e.name, e.id, e.retry_count                                           --? +sweep
     , CASE WHEN e.overdue THEN '{"value":{"message":"job failed by timeout in active state"}}' --? +sweep v10
     , CASE WHEN e.overdue THEN '{"value":{"message":"job timed out"}}'         --? +sweep !v10
@@ -40,7 +41,9 @@ WITH verdict AS MATERIALIZED (
 ),
 gone AS (
   DELETE FROM {table} j USING verdict v
-  WHERE j.name = v.name AND j.id = v.id AND (j.state = 'active') IS TRUE AND j.retry_count = v.retry_count
+  WHERE j.ctid = v.place AND j.id = v.id AND (j.name = v.name) IS TRUE         --? +by_ctid
+  WHERE j.name = v.name AND j.id = v.id                                        --? !+by_ctid
+    AND CASE WHEN j.state = 'active' THEN j.retry_count = v.retry_count END
   RETURNING j AS job, v.output::jsonb AS output, v.not_before, v.after, v.lent, v.terminal
     , j.retry_count < j.retry_limit AND NOT v.terminal AS again
     , CASE

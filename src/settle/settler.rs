@@ -11,7 +11,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::lane::{Answer, GROUP, Lane, Tried};
-use super::write::{Entry, Written, landed, operation, write};
+use super::write::{By, Entry, Written, landed, operation, write};
 use crate::dialect::{Dialect, Watch};
 use crate::job::{Job, Outcome, Verdict};
 use crate::observe::{Failure, Metrics, ProcessSpan, Pulse, SettleOp, Tracer};
@@ -167,18 +167,32 @@ impl Writer {
             None => self.watch.clone().spoken().await,
         };
         let patience = if group[0].is_apart() { PATIENCE.1 } else { PATIENCE.0 };
-        let written = async {
-            let client = self.database.client().await?;
-            self.database
-                .within(patience, self.write(&client, &dialect, table, operation, &group))
-                .await
+        let mut by = match group.iter().any(|tried| tried.item.job.ctid.is_some()) {
+            true => By::Ctid,
+            false => By::Key,
         };
-        let error = match written.await {
-            Ok(written) => {
-                self.conclude(operation, group.drain(..).map(|tried| tried.item), written);
-                return (group, Answer::Written);
+        let error = loop {
+            let written = async {
+                let client = self.database.client().await?;
+                self.database
+                    .within(patience, self.write(&client, &dialect, table, operation, &group, by))
+                    .await
+            };
+            match written.await {
+                Ok(written) if by == By::Ctid && written.len() < group.len() => {
+                    let known: HashSet<_> = written.iter().map(|row| (row.queue.clone(), row.id)).collect();
+                    let is_done = |job: &Job| known.contains(&(job.queue.to_string(), job.id()));
+                    let done: Vec<_>;
+                    (done, group) = group.into_iter().partition(|tried| is_done(&tried.item.job));
+                    self.conclude(operation, done.into_iter().map(|tried| tried.item), written);
+                    by = By::Key;
+                }
+                Ok(written) => {
+                    self.conclude(operation, group.drain(..).map(|tried| tried.item), written);
+                    return (group, Answer::Written);
+                }
+                Err(error) => break error,
             }
-            Err(error) => error,
         };
         let class = error.class();
         self.metrics
@@ -212,6 +226,7 @@ impl Writer {
         table: &str,
         operation: SettleOp,
         group: &[Tried<Settlement>],
+        by: By,
     ) -> Result<Vec<Written>, Error> {
         let started = Instant::now();
         let settlements = || group.iter().map(|tried| &tried.item);
@@ -228,7 +243,7 @@ impl Writer {
             })
             .collect();
         let cautious = group.iter().any(|tried| tried.cautious);
-        let written = write(client, dialect, table, operation, &entries, cautious).await;
+        let written = write(client, dialect, table, operation, &entries, by, cautious).await;
         let refusal = written.as_ref().err().map(ToString::to_string);
         span.end(refusal.as_deref().map(|message| Failure {
             kind: "DatabaseError",
@@ -245,7 +260,7 @@ impl Writer {
             .settle_batch_size
             .with_label_values(&[op])
             .observe(group.len() as f64);
-        if written.len() < group.len() && group.iter().any(|tried| tried.doubtful) {
+        if by == By::Key && written.len() < group.len() && group.iter().any(|tried| tried.doubtful) {
             let known: HashSet<_> = written.iter().map(|written| written.id).collect();
             let missing: Vec<_> = entries
                 .into_iter()

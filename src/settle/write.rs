@@ -29,6 +29,15 @@ pub(super) fn operation(verdict: &Verdict) -> SettleOp {
     }
 }
 
+/// Where the rows of verdicts are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// Where their claims left them, which no statistics can lead astray; one whose lease was renewed has moved since.
+    Ctid,
+    /// By their key, wherever they are.
+    Key,
+}
+
 /// One verdict on its way to the database.
 pub(super) struct Entry<'a> {
     pub(super) job: &'a Job,
@@ -44,15 +53,22 @@ pub(super) struct Written {
 
 /// Writes verdicts of one kind for jobs of one table; what is not among the rows returned was refused by its fence.
 ///
-/// `cautious`: outputs are stripped of what jsonb refuses, and a release takes the other queued state.
+/// `by`: where the rows are looked for. `cautious`: outputs are stripped of what jsonb refuses, and a release takes the
+/// other queued state.
 pub(super) async fn write(
     executor: &impl Executor,
     dialect: &Dialect,
     table: &str,
     operation: SettleOp,
     entries: &[Entry<'_>],
+    by: By,
     cautious: bool,
 ) -> Result<Vec<Written>, Error> {
+    let mut flags: Vec<&'static str> = match by {
+        By::Ctid => vec!["by_ctid"],
+        By::Key => Vec::new(),
+    };
+    let ctids: Vec<Option<&str>> = entries.iter().map(|entry| entry.job.ctid.as_deref()).collect();
     let names: Vec<&str> = entries.iter().map(|entry| entry.job.queue.as_str()).collect();
     let ids: Vec<Uuid> = entries.iter().map(|entry| entry.job.attempt.id).collect();
     let counts: Vec<i32> = entries.iter().map(|entry| entry.job.attempt.retry_count).collect();
@@ -67,7 +83,7 @@ pub(super) async fn write(
         .collect();
     match operation {
         SettleOp::Complete => {
-            let sql = COMPLETE.render(dialect, table);
+            let sql = COMPLETE.render_with(dialect, table, &flags);
             let rows = executor
                 .query(
                     &sql,
@@ -77,6 +93,7 @@ pub(super) async fn write(
                         (&counts, Type::INT4_ARRAY),
                         (&outputs, Type::TEXT_ARRAY),
                         (&lent, Type::BOOL_ARRAY),
+                        (&ctids, Type::TEXT_ARRAY),
                     ],
                 )
                 .await?;
@@ -91,7 +108,8 @@ pub(super) async fn write(
                 .collect()
         }
         SettleOp::Fail | SettleOp::DeadLetter => {
-            let sql = FAIL.render_with(dialect, table, &["settle"]);
+            flags.push("settle");
+            let sql = FAIL.render_with(dialect, table, &flags);
             let terminal = vec![operation == SettleOp::DeadLetter; entries.len()];
             let (not_before, after): (Vec<Option<f64>>, Vec<Option<f64>>) =
                 entries.iter().map(|entry| delays_of(entry.verdict)).unzip();
@@ -107,6 +125,7 @@ pub(super) async fn write(
                         (&not_before, Type::FLOAT8_ARRAY),
                         (&after, Type::FLOAT8_ARRAY),
                         (&lent, Type::BOOL_ARRAY),
+                        (&ctids, Type::TEXT_ARRAY),
                     ],
                 )
                 .await?;
@@ -127,9 +146,11 @@ pub(super) async fn write(
                 .collect()
         }
         SettleOp::Release => {
-            let flags: &[&str] = if cautious { &["swap"] } else { &[] };
+            if cautious {
+                flags.push("swap");
+            }
             let started: Vec<DateTime<Utc>> = entries.iter().map(|entry| entry.job.started_on).collect();
-            let sql = RELEASE.render_with(dialect, table, flags);
+            let sql = RELEASE.render_with(dialect, table, &flags);
             let rows = executor
                 .query(
                     &sql,
@@ -139,6 +160,7 @@ pub(super) async fn write(
                         (&counts, Type::INT4_ARRAY),
                         (&lent, Type::BOOL_ARRAY),
                         (&started, Type::TIMESTAMPTZ_ARRAY),
+                        (&ctids, Type::TEXT_ARRAY),
                     ],
                 )
                 .await?;

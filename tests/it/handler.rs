@@ -50,6 +50,7 @@ fn job(data: &str) -> Job {
         }),
         singleton_key: Some("only".into()),
         trace_context: None,
+        ctid: None,
     }
 }
 

@@ -41,6 +41,7 @@ fn job(queue: &str, retry_count: i32, carrier: Option<&str>) -> Job {
         singleton_key: None,
         trace_context: carrier
             .map(|carrier| Arc::from(RawValue::from_string(carrier.to_owned()).expect("the carrier is JSON"))),
+        ctid: None,
     }
 }
 

@@ -62,7 +62,7 @@ fn values(statement: &Statement, table: &str, schema: &str) -> String {
         .join(", ")
 }
 
-/// The indexes that a statement may use (`pkey`, `i5`…). None: any way will do.
+/// The indexes that a statement may use (`pkey`, `i5`…), `ctid` for none. None: any way will do.
 fn intended(what: &str, version: i32) -> Option<&'static [&'static str]> {
     let queued = if version < 40 { "i5" } else { "i11" };
     match what {
@@ -71,14 +71,15 @@ fn intended(what: &str, version: i32) -> Option<&'static [&'static str]> {
         "sweep" if version >= 46 => Some(&["i14", "pkey"]),
         // No index leads to active rows before schema 46; whoever sweeps takes care not to do so too often.
         "sweep" => None,
-        "standard" if queued == "i5" => Some(&["i5", "pkey"]),
-        "standard" => Some(&["i11", "pkey"]),
-        "singleton" if queued == "i5" => Some(&["i5", "i2", "pkey"]),
-        "singleton" => Some(&["i11", "i2", "pkey"]),
-        "groups" if queued == "i5" => Some(&["i5", "i7", "pkey"]),
-        "groups" => Some(&["i11", "i7", "pkey"]),
-        "key_strict_fifo" if queued == "i5" => Some(&["i5", "i8", "pkey"]),
-        "key_strict_fifo" => Some(&["i10", "i8", "i11", "pkey"]),
+        "standard" if queued == "i5" => Some(&["i5", "ctid"]),
+        "standard" => Some(&["i11", "ctid"]),
+        "singleton" if queued == "i5" => Some(&["i5", "i2", "ctid"]),
+        "singleton" => Some(&["i11", "i2", "ctid"]),
+        "groups" if queued == "i5" => Some(&["i5", "i7", "ctid"]),
+        "groups" => Some(&["i11", "i7", "ctid"]),
+        "key_strict_fifo" if queued == "i5" => Some(&["i5", "i8", "pkey", "ctid"]),
+        "key_strict_fifo" => Some(&["i10", "i8", "i11", "pkey", "ctid"]),
+        what if what.ends_with("by ctid") => Some(&["ctid"]),
         _ => Some(&["pkey"]),
     }
 }
@@ -91,6 +92,8 @@ fn ways(plan: &Value, found: &mut BTreeSet<String>) {
     let (kind, index) = (said("Node Type"), said("Index Name"));
     if kind == "Seq Scan" && job_table(said("Relation Name")) {
         found.insert("the whole table".to_owned());
+    } else if kind == "Tid Scan" {
+        found.insert("ctid".to_owned());
     } else if job_table(index) {
         let way = match index.rsplit('_').next().expect("there is one") {
             "pkey" if !said("Index Cond").contains("(id = ") => "the whole queue",
@@ -130,7 +133,8 @@ async fn assert_intended(
     }
 }
 
-async fn indexes(release: Release) {
+/// A schema with two queues whose tables are analyzed by nobody but the test.
+async fn unwatched(release: Release) -> (Schema, Straw) {
     let schema = Schema::new(release).await;
     let straw = Straw::on(&schema).await;
     for queue in ["q", "other"] {
@@ -149,6 +153,11 @@ async fn indexes(release: Release) {
             ))
             .await;
     }
+    (schema, straw)
+}
+
+async fn indexes(release: Release) {
+    let (schema, straw) = unwatched(release).await;
     let queue = straw.queue("q").await;
     let mut statements = others(&straw, &queue);
     statements.push(claim(&straw, &queue, Policy::Standard, &Terms::default()));
@@ -221,5 +230,31 @@ async fn indexes(release: Release) {
                 client.batch_execute("deallocate one").await.expect("it was prepared");
             }
         }
+    }
+}
+
+on_releases!(statistics_of_another_day: V10_4_2 schema_24, V12_38_0 schema_46);
+
+/// When autovacuum saw the queue it had one job: by such statistics any index that begins with the name is as good as the
+/// primary key, and one job or none is active.
+async fn statistics_of_another_day(release: Release) {
+    let (schema, straw) = unwatched(release).await;
+    let lone = "insert into {schema}.job (name, state, policy) values ('q', 'completed', 'standard')";
+    schema.execute(lone).await;
+    schema.execute("analyze {schema}.job").await;
+    schema.execute(JOBS).await;
+    let queue = straw.queue("q").await;
+    let mut statements = others(&straw, &queue);
+    statements.retain(|statement| statement.what.ends_with("by ctid"));
+    assert_eq!(statements.len(), 4);
+    statements.push(claim(&straw, &queue, Policy::Standard, &Terms::default()));
+    let client = schema.connect().await;
+    for statement in &statements {
+        let Statement { sql, types, .. } = statement;
+        let values = values(statement, &queue.table, &schema.name);
+        let prepared = client.batch_execute(&format!("prepare one ({types}) as {sql}")).await;
+        prepared.expect("it can be prepared");
+        assert_intended(&client, "one", statement, &values, release, "with old statistics").await;
+        client.batch_execute("deallocate one").await.expect("it was prepared");
     }
 }

@@ -18,6 +18,9 @@ pub struct Statement {
 }
 
 const CLAIMS: &str = "text, int, int, int, int, int, jsonb";
+const COMPLETES: &str = "text[], uuid[], int[], text[], bool[], text[]";
+const FAILS: &str = "text[], uuid[], int[], text[], bool[], float8[], float8[], bool[], text[]";
+const RELEASES: &str = "text[], uuid[], int[], bool[], timestamptz[], text[]";
 
 /// The claim of a queue, as if it had that policy.
 pub fn claim(straw: &Straw, queue: &Queue, policy: Policy, terms: &Terms) -> Statement {
@@ -41,25 +44,33 @@ pub fn others(straw: &Straw, queue: &Queue) -> Vec<Statement> {
         types,
     };
     vec![
+        statement("complete", &COMPLETE.render(dialect, table), COMPLETES),
         statement(
-            "complete",
-            &COMPLETE.render(dialect, table),
-            "text[], uuid[], int[], text[], bool[]",
+            "complete by ctid",
+            &COMPLETE.render_with(dialect, table, &["by_ctid"]),
+            COMPLETES,
         ),
+        statement("fail", &FAIL.render_with(dialect, table, &["settle"]), FAILS),
         statement(
-            "fail",
-            &FAIL.render_with(dialect, table, &["settle"]),
-            "text[], uuid[], int[], text[], bool[], float8[], float8[], bool[]",
+            "fail by ctid",
+            &FAIL.render_with(dialect, table, &["by_ctid", "settle"]),
+            FAILS,
         ),
+        statement("release", &RELEASE.render(dialect, table), RELEASES),
         statement(
-            "release",
-            &RELEASE.render(dialect, table),
-            "text[], uuid[], int[], bool[], timestamptz[]",
+            "release by ctid",
+            &RELEASE.render_with(dialect, table, &["by_ctid"]),
+            RELEASES,
         ),
         statement(
             "release otherwise",
             &RELEASE.render_with(dialect, table, &["swap"]),
-            "text[], uuid[], int[], bool[], timestamptz[]",
+            RELEASES,
+        ),
+        statement(
+            "release otherwise by ctid",
+            &RELEASE.render_with(dialect, table, &["by_ctid", "swap"]),
+            RELEASES,
         ),
         statement("touch", &TOUCH.render(dialect, table), "text[], uuid[], int[]"),
         statement(

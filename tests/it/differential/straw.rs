@@ -91,6 +91,7 @@ impl Straw {
             group: None,
             singleton_key: None,
             trace_context: None,
+            ctid: None,
         })
     }
 

@@ -217,3 +217,41 @@ async fn a_job_that_starts_at_infinity_keeps_no_other_from_being_found() {
     assert_eq!(schema.states("never").await, json!({ "created": 1 }));
     crew.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_privilege_that_is_revoked_makes_it_unready_until_it_is_granted_again() {
+    needs_node!();
+    let schema = Schema::new(Release::NEWEST).await;
+    schema.queue("q", json!({})).await;
+    let role = format!("{}_role", schema.name);
+    schema
+        .execute(&format!(
+            "create role {role} login password 'x'; grant usage on schema {{schema}} to {role};
+             grant select, insert, update, delete on all tables in schema {{schema}} to {role}"
+        ))
+        .await;
+    let mut url = reqwest::Url::parse(&schema.url).expect("a URL");
+    url.set_username(&role).expect("a user");
+    url.set_password(Some("x")).expect("a password");
+    let mut config = config(&schema, &["q"]);
+    config.database.url = url.to_string();
+    let seen = Seen::default();
+    let crew = Crew::start(config, [("q", seen.handler())]);
+    schema.jobs("q", 1).await;
+    seen.until(1).await;
+
+    schema
+        .execute(&format!("revoke update on {{schema}}.job_common from {role}"))
+        .await;
+    schema.jobs("q", 1).await;
+    until_reason(&crew, "GRANT UPDATE ON").await;
+    assert_eq!(seen.jobs(), 1);
+
+    schema
+        .execute(&format!("grant update on {{schema}}.job_common to {role}"))
+        .await;
+    seen.until(2).await;
+    crew.until_ready().await;
+    crew.stop().await;
+    schema.execute(&format!("drop owned by {role}; drop role {role}")).await;
+}
