@@ -1,0 +1,53 @@
+//! Schedules, supervision, and what is known of the installation.
+
+use serde_json::{Map, Value};
+
+use super::{Backend, Done, json, nothing};
+use crate::queue::Policy;
+use crate::server::api::shape::Table;
+
+/// The names of what pg-boss has names for, each equal to its key.
+pub(super) fn meta() -> String {
+    let states = ["created", "retry", "active", "completed", "cancelled", "failed"];
+    let events = ["error", "warning", "wip", "stopped", "bam", "flow"];
+    let same = |names: &[&str]| -> Map<String, Value> {
+        names.iter().map(|&name| (name.to_owned(), Value::from(name))).collect()
+    };
+    serde_json::json!({
+        "states": same(&states),
+        "policies": same(&Policy::ALL.map(Policy::as_str)),
+        "events": same(&events),
+    })
+    .to_string()
+}
+
+impl Backend {
+    pub(super) async fn schedule(&self, table: &Table<'_>) -> Done {
+        let _ = table;
+        Err(super::Failure::new("not yet"))
+    }
+
+    pub(super) async fn unschedule(&self, table: &Table<'_>) -> Done {
+        let _ = table;
+        Err(super::Failure::new("not yet"))
+    }
+
+    pub(super) async fn get_schedules(&self, table: &Table<'_>) -> Done {
+        let _ = table;
+        Err(super::Failure::new("not yet"))
+    }
+
+    pub(super) async fn supervise(&self, table: &Table<'_>) -> Done {
+        let _ = (table, nothing(), json(&()));
+        Err(super::Failure::new("not yet"))
+    }
+
+    pub(super) async fn resolve_flow(&self, table: &Table<'_>) -> Done {
+        let _ = table;
+        Err(super::Failure::new("not yet"))
+    }
+
+    pub(super) async fn get_instances(&self) -> Done {
+        Err(super::Failure::new("not yet"))
+    }
+}
