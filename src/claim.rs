@@ -39,6 +39,14 @@ pub struct Terms {
     pub group_limit: Option<i32>,
     /// The same by tier, as a JSON object of numbers.
     pub group_tiers: Option<RawJson>,
+    /// Jobs of these groups stay (schema 27 and later).
+    pub without_groups: Vec<String>,
+    /// Jobs that are not due yet are taken, too.
+    pub early: bool,
+    /// Priorities are not looked at (before pg-boss 12.30).
+    pub any_priority: bool,
+    /// What was sent first does not go first (before pg-boss 12.30).
+    pub any_age: bool,
 }
 
 impl Terms {
@@ -52,6 +60,7 @@ impl Terms {
             max_priority: config.max_priority,
             group_limit: limit.map(|limit| i32::try_from(limit.default).unwrap_or(i32::MAX)),
             group_tiers: tiers.and_then(|limit| to_raw_value(&limit.tiers).ok()),
+            ..Terms::default()
         }
     }
 
@@ -73,6 +82,16 @@ impl Terms {
         }
         if self.max_priority.is_some() {
             flags.push("max_priority");
+        }
+        if !self.without_groups.is_empty() && dialect.has(Capability::Groups) {
+            flags.push("without_groups");
+        }
+        if self.early {
+            flags.push("early");
+        }
+        if dialect.has(Capability::FetchOrderById) {
+            flags.extend(self.any_priority.then_some("any_priority"));
+            flags.extend(self.any_age.then_some("any_age"));
         }
         CLAIM.render_with(dialect, &queue.table, &flags)
     }
@@ -104,6 +123,7 @@ pub async fn claim(
                 (&terms.max_priority, Type::INT4),
                 (&terms.group_limit, Type::INT4),
                 (&tiers, Type::JSONB),
+                (&terms.without_groups, Type::TEXT_ARRAY),
             ],
         )
         .await;

@@ -1,15 +1,41 @@
 //! Looking without touching: queues and jobs for people, and whether a worker would find what it needs. Nothing here
 //! writes.
 
+mod flow;
+mod install;
+pub mod iso;
 mod job;
 mod queue;
+mod queue_record;
 mod readiness;
+mod record;
+mod stats;
 
+pub use flow::{JobRef, Page, dependencies, dependents};
+pub use install::{BamStatus, bam_status, is_installed, schema_version};
 pub use job::{JobFilter, JobRow, jobs, one_job};
 pub use queue::{Counts, QueueRow, queues};
+pub use queue_record::{QueueRecord, blocked_keys, queue_records};
 pub use readiness::{Readiness, check_database, check_handlers};
+pub use record::{FindJobs, JobRecord, find_jobs, job_by_id};
+pub(crate) use record::{checked, jobs_by_id};
+pub use stats::{Aggregate, QueueStats, StatsOptions, Window, queue_stats};
 
 use crate::dialect::Template;
 
 /// The statements of this room that differ from schema to schema, and what each is for.
-pub const STATEMENTS: [(&str, Template); 2] = [("list queues", queue::QUEUES), ("list jobs", job::JOBS)];
+pub const STATEMENTS: [(&str, Template); 6] = [
+    ("list queues", queue::QUEUES),
+    ("list jobs", job::JOBS),
+    ("find jobs", record::FIND),
+    ("read queues", queue_record::QUEUE_RECORDS),
+    ("count jobs", stats::STATS),
+    ("list blocked keys", queue_record::BLOCKED_KEYS),
+];
+
+/// Those that only newer schemas have a table for.
+pub const STATEMENTS_OF_NEWER: [(&str, Template, &str); 3] = [
+    ("read the history of a queue", stats::HISTORY, "queue_stats"),
+    ("list relatives", flow::RELATIVES, "job_dependency"),
+    ("count asynchronous migrations", install::BAM_STATUS, "bam"),
+];

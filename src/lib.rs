@@ -60,8 +60,10 @@ pub mod bench;
 pub mod claim;
 #[doc(hidden)]
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod demo;
+pub mod desk;
 pub mod dialect;
 pub mod enqueue;
 pub mod handler;
@@ -72,6 +74,7 @@ pub mod lifecycle;
 pub mod observe;
 pub mod postgres;
 pub mod queue;
+pub mod refusal;
 pub mod run;
 pub mod schema;
 pub mod server;
@@ -79,6 +82,7 @@ pub mod settle;
 pub mod upkeep;
 pub mod worker;
 
+pub use client::Client;
 pub use config::Config;
 pub use dialect::Dialect;
 pub use enqueue::{QueueOptions, SendOptions};

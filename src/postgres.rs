@@ -59,3 +59,16 @@ impl Executor for tokio_postgres::Transaction<'_> {
         Ok(self.query_typed(sql, params).await?)
     }
 }
+
+impl<E: Executor> Executor for &E {
+    async fn query<'a>(&'a self, sql: &'a str, params: &'a [Param<'a>]) -> Result<Vec<Row>, Error> {
+        (**self).query(sql, params).await
+    }
+}
+
+/// Each statement on whichever connection is free.
+impl Executor for Database {
+    async fn query<'a>(&'a self, sql: &'a str, params: &'a [Param<'a>]) -> Result<Vec<Row>, Error> {
+        self.client().await?.query(sql, params).await
+    }
+}

@@ -62,6 +62,18 @@ impl From<&str> for QueueName {
     }
 }
 
+impl From<String> for QueueName {
+    fn from(name: String) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<&QueueName> for QueueName {
+    fn from(name: &QueueName) -> Self {
+        name.clone()
+    }
+}
+
 impl AsRef<str> for QueueName {
     fn as_ref(&self) -> &str {
         &self.0

@@ -1,6 +1,7 @@
 -- Claims up to $2 due jobs of queue $1 and returns them, in no order.
 -- $1 text queue, $2 int limit, $3 int lease lent to jobs without a heartbeat (NULL: none), $4 int lowest and $5 int
--- highest priority (NULL: any), $6 int jobs of a group that may be active, $7 jsonb the same by tier (NULL: no tiers).
+-- highest priority (NULL: any), $6 int jobs of a group that may be active, $7 jsonb the same by tier (NULL: no tiers),
+-- $8 text[] groups whose jobs stay. Flags `early`: also jobs that are not due; `any_priority`, `any_age`: in another order.
 -- Locks the rows it takes and skips locked ones. Wants i5 (name, start_after) up to schema 39 and i11
 -- (name, priority DESC, created_on, start_after) from 40 on, and i2, i3, i7, i8, i10 for what policies and groups ask; the
 -- update goes to where the rows are, by ctid. Two turns of phrase keep the planner to that when its statistics are of an
@@ -13,7 +14,7 @@ heads AS MATERIALIZED (                                                        -
   FROM {table} h                                                               --? +strict_fifo
   WHERE h.name = $1 AND h.state < 'active' AND h.policy = 'key_strict_fifo'    --? +strict_fifo
     AND NOT h.blocked                                                          --? +strict_fifo flows
-    AND h.start_after <= {now}                                                 --? +strict_fifo
+    AND h.start_after <= {now}                                                 --? +strict_fifo !+early
   ORDER BY h.singleton_key, h.state DESC, h.created_on, h.id                   --? +strict_fifo
 ),                                                                             --? +strict_fifo
 busy AS MATERIALIZED (                                                         --? +group_limit
@@ -33,8 +34,9 @@ next AS MATERIALIZED (
   WHERE j.name = $1
     AND j.state < 'active'
     AND NOT j.blocked                                                          --? flows
-    AND j.start_after <= {now}                                                 --? fetch_inclusive
-    AND j.start_after < {now}                                                  --? !fetch_inclusive
+    AND j.start_after <= {now}                                                 --? fetch_inclusive !+early
+    AND j.start_after < {now}                                                  --? !fetch_inclusive !+early
+    AND (j.group_id IS NULL OR j.group_id <> ALL ($8::text[]))                 --? +without_groups
     AND j.priority >= $4::int                                                  --? +min_priority
     AND j.priority <= $5::int                                                  --? +max_priority
     AND j.id IN (SELECT id FROM heads)                                         --? +strict_fifo
@@ -53,7 +55,10 @@ next AS MATERIALIZED (
     )                                                                          --? +singleton
     AND (j.group_id IS NULL OR COALESCE(busy.running, 0)                       --? +group_limit
       < COALESCE(($7::jsonb ->> j.group_tier)::int, $6::int))                  --? +group_limit
-  ORDER BY j.priority DESC, j.created_on
+  ORDER BY j.priority DESC, j.created_on                                       --? !+any_priority !+any_age
+  ORDER BY j.priority DESC                                                     --? !+any_priority +any_age
+  ORDER BY j.created_on                                                        --? +any_priority !+any_age
+  ORDER BY j.id                                                                --? +any_priority +any_age
     , j.id                                                                     --? fetch_order_by_id
   LIMIT (SELECT $2::int)
   FOR UPDATE OF j SKIP LOCKED

@@ -49,13 +49,21 @@ pub enum Capability {
     /// The index for priority order, i11, has taken the place of the one by time, i5 (40, pg-boss 12.30). Built some time
     /// after the migration, so the catalog says whether it is there.
     PriorityIndex,
+    /// Claims go by priority and time alone (40, pg-boss 12.30), and the monitor may spare the vacuum horizon.
+    PriorityOrder,
+    /// `queue.retained_count` (46, pg-boss 12.38): finished jobs are counted by the maintenance.
+    Retained,
+    /// A job that is resumed or retried starts no earlier than now (46, pg-boss 12.38).
+    StartNow,
+    /// A job that is retried is no longer complete (37, pg-boss 12.26).
+    RetryClears,
     /// The index over live states, i14 (46, pg-boss 12.38), once it is built.
     LiveIndex,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 22] = [
+    pub const ALL: [Capability; 26] = [
         Capability::V10,
         Capability::Exclusive,
         Capability::Groups,
@@ -77,6 +85,10 @@ impl Capability {
         Capability::BackoffFloor,
         Capability::JobNow,
         Capability::PriorityIndex,
+        Capability::PriorityOrder,
+        Capability::Retained,
+        Capability::StartNow,
+        Capability::RetryClears,
         Capability::LiveIndex,
     ];
 
@@ -104,6 +116,10 @@ impl Capability {
             Capability::BackoffFloor => "backoff_floor",
             Capability::JobNow => "job_now",
             Capability::PriorityIndex => "priority_index",
+            Capability::PriorityOrder => "priority_order",
+            Capability::Retained => "retained",
+            Capability::StartNow => "start_now",
+            Capability::RetryClears => "retry_clears",
             Capability::LiveIndex => "live_index",
         }
     }
@@ -128,7 +144,9 @@ impl Capability {
             Capability::SourceOutput => "12.35",
             Capability::TraceContext => "12.36",
             Capability::UpsertByKey => "12.37",
-            Capability::LiveIndex => "12.38",
+            Capability::PriorityOrder => "12.30",
+            Capability::RetryClears => "12.26",
+            Capability::Retained | Capability::StartNow | Capability::LiveIndex => "12.38",
         }
     }
 
@@ -155,6 +173,10 @@ impl Capability {
             Capability::BackoffAdds => matches!(version, 25 | 26),
             Capability::JobNow => catalog.has_function("job_now"),
             Capability::PriorityIndex => version >= 40 && built(catalog, "job_common_i11"),
+            Capability::PriorityOrder => catalog.has_column("version", "monitor_backoff_on"),
+            Capability::Retained => catalog.has_column("queue", "retained_count"),
+            Capability::StartNow => version >= 46,
+            Capability::RetryClears => version >= 37,
             Capability::LiveIndex => version >= 46 && built(catalog, "job_common_i14"),
         }
     }

@@ -47,6 +47,19 @@ pub enum Error {
         /// Why.
         reason: Box<Error>,
     },
+    /// One job of a flow was kept out by a policy, a throttle or a taken id, and with it all.
+    #[error("a job of the flow conflicts with one that is there; none was sent")]
+    FlowRefused,
+    /// An event could not be published to some of the queues that subscribed to it; to the others it was.
+    #[error("publish('{event}') failed for {} of {of} subscribed queue(s): {}", failures.len(), listed(failures))]
+    Published {
+        /// The event.
+        event: String,
+        /// How many queues there were.
+        of: usize,
+        /// Which of them did not take it, and why.
+        failures: Vec<(QueueName, Error)>,
+    },
     /// The database said no, or was not there.
     #[error(transparent)]
     Database(#[from] postgres::Error),
@@ -93,4 +106,9 @@ impl Error {
             _ => error.into(),
         }
     }
+}
+
+fn listed(failures: &[(QueueName, Error)]) -> String {
+    let each = failures.iter().map(|(queue, error)| format!("{queue}: {error}"));
+    each.collect::<Vec<_>>().join("; ")
 }

@@ -131,6 +131,17 @@ fn chunk_length(jobs: &[JobInsert]) -> usize {
     fitting.max(1)
 }
 
+/// Inserts a job and marks it as the one of its key, where the schema can (45).
+pub(super) async fn enter_marked(
+    executor: &impl Executor,
+    dialect: &Dialect,
+    queue: &QueueName,
+    entry: Entry<'_>,
+) -> Result<Vec<Uuid>, Error> {
+    entry.check_payload()?;
+    enter_with(executor, dialect, queue, &Columns::of(&[entry]), false, &["upsert"]).await
+}
+
 async fn enter(
     executor: &impl Executor,
     dialect: &Dialect,
@@ -138,10 +149,21 @@ async fn enter(
     columns: &Columns<'_>,
     next_slot: bool,
 ) -> Result<Vec<Uuid>, Error> {
+    enter_with(executor, dialect, queue, columns, next_slot, &[]).await
+}
+
+async fn enter_with(
+    executor: &impl Executor,
+    dialect: &Dialect,
+    queue: &QueueName,
+    columns: &Columns<'_>,
+    next_slot: bool,
+    flags: &[&'static str],
+) -> Result<Vec<Uuid>, Error> {
     let (name, channel) = (queue.as_str(), channel(&spelling(dialect.schema())));
     let params = columns.params(&name, &next_slot, &channel);
     let rows = executor
-        .query(&INSERT.render(dialect, "job"), &params)
+        .query(&INSERT.render_with(dialect, "job", flags), &params)
         .await
         .map_err(|error| Error::of_insert(queue, error))?;
     let Some(first) = rows.first() else {

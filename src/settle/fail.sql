@@ -10,11 +10,16 @@
 -- only rows that are still there, else by the primary key; CASE and sub-selects as in complete.sql.
 -- Sweeping (flag `sweep`): $1 text[] queues, $2 text schema, $3 text table; takes at most 1000 rows whose deadline or lease is over, under
 -- pg-boss's own advisory locks, and does nothing while another holds them. Wants i14 (schema 46), else the primary key.
+-- By hand (flag `by_hand`), where a person and not a worker decides: $1 text queue, $2 uuid[] ids, $3 int[] the attempts
+-- beside them or NULL, $4 text output as JSON or NULL; without attempts queued jobs are failed, too, and nothing is fenced.
 WITH verdict AS MATERIALIZED (
   SELECT v.*, NULL::text AS reason                                             --? +settle
   FROM unnest((SELECT $1::text[]), (SELECT $2::uuid[]), (SELECT $3::int[]), (SELECT $4::text[]), --? +settle
     (SELECT $5::bool[]), (SELECT $6::float8[]), (SELECT $7::float8[]), (SELECT $8::bool[]), --? +settle
     (SELECT $9::text[]::tid[])) AS v(name, id, retry_count, output, terminal, not_before, after, lent, place) --? +settle
+  SELECT $1::text AS name, v.id, v.retry_count, $4::text AS output, false AS terminal, NULL::float8 AS not_before --? +by_hand
+    , NULL::float8 AS after, false AS lent, NULL::text AS reason               --? +by_hand
+  FROM (SELECT DISTINCT u.id, u.retry_count FROM unnest($2::uuid[], $3::int[]) AS u(id, retry_count)) v --? +by_hand
   SELECT e.name, e.id, e.retry_count                                           --? +sweep
     , CASE WHEN e.overdue THEN '{"value":{"message":"job failed by timeout in active state"}}' --? +sweep v10
     , CASE WHEN e.overdue THEN '{"value":{"message":"job timed out"}}'         --? +sweep !v10
@@ -43,7 +48,9 @@ gone AS (
   DELETE FROM {table} j USING verdict v
   WHERE j.ctid = v.place AND j.id = v.id AND (j.name = v.name) IS TRUE         --? +by_ctid
   WHERE j.name = v.name AND j.id = v.id                                        --? !+by_ctid
-    AND CASE WHEN j.state = 'active' THEN j.retry_count = v.retry_count END
+    AND CASE WHEN j.state = 'active' THEN j.retry_count = v.retry_count END    --? !+by_hand
+    AND j.state < 'completed'                                                  --? +by_hand
+    AND (v.retry_count IS NULL OR CASE WHEN j.state = 'active' THEN j.retry_count = v.retry_count END) --? +by_hand
   RETURNING j AS job, v.output::jsonb AS output, v.not_before, v.after, v.lent, v.terminal
     , j.retry_count < j.retry_limit AND NOT v.terminal AS again
     , CASE

@@ -1,0 +1,178 @@
+//! All that a user of pg-boss can do, in one place: [`Client`].
+//!
+//! ```no_run
+//! use strawboss::{Client, Database, SendOptions};
+//! use strawboss::postgres::Settings;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let database = Database::new(&Settings::parse(&std::env::var("DATABASE_URL")?)?)?;
+//! let boss = Client::new(database.clone(), "pgboss");
+//! let id = boss.send("email", &serde_json::json!({"to": "a@example.com"}), &SendOptions::default()).await?;
+//!
+//! // The same in a transaction of your own: nothing is sent unless it commits.
+//! let mut connection = database.client().await?;
+//! let transaction = connection.transaction().await?;
+//! let within = boss.within(&transaction);
+//! within.send("email", &serde_json::json!({"to": "b@example.com"}), &SendOptions::default()).await?;
+//! within.cancel("email", id.expect("nothing throttles it")).await?;
+//! transaction.commit().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod fetch;
+mod read;
+mod send;
+mod settle;
+mod tongue;
+
+pub use fetch::{FetchOptions, Fetched, GroupLimit};
+
+use crate::desk::Counts;
+use crate::dialect::Watch;
+use crate::enqueue;
+use crate::postgres::{self, Database, Executor};
+use crate::queue::QueueName;
+use crate::refusal::Refusal;
+use tongue::Tongue;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A job or a queue was not taken.
+    #[error(transparent)]
+    Enqueue(#[from] enqueue::Error),
+    /// What was asked for was refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The payload or the output cannot be written as JSON.
+    #[error("this cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The schema is not one that is spoken.
+    #[error("{0}")]
+    Unspoken(String),
+    /// The database said no, or was not there.
+    #[error(transparent)]
+    Database(#[from] postgres::Error),
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Enqueue(error) => error.is_transient(),
+            Error::Refused(error) => error.is_transient(),
+            Error::Database(error) => error.is_transient(),
+            Error::Json(_) => false,
+            Error::Unspoken(_) => true,
+        }
+    }
+
+    /// What the database said, if it was the database.
+    pub fn database(&self) -> Option<&postgres::Error> {
+        match self {
+            Error::Enqueue(enqueue::Error::Database(error))
+            | Error::Refused(Refusal::Database(error))
+            | Error::Database(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Speaks to one pg-boss schema, on a pool or, made by [`within`](Client::within), in a transaction. Cheap to clone.
+///
+/// Every method does in one statement, or a few, what pg-boss's method of that name does on that schema. What the schema
+/// cannot do yet is [`Refusal::Unsupported`] or [`enqueue::Error::Unsupported`], which name the release that can. Nothing is
+/// remembered of queues: their rows are read by the statements themselves.
+#[derive(Clone)]
+pub struct Client<E = Database> {
+    road: E,
+    tongue: Tongue,
+    counts: Counts,
+    history: bool,
+}
+
+impl Client {
+    /// A client of the schema; the database need not be up yet. The schema is read at the first call, and again once a minute
+    /// and after a statement met something that is not there.
+    pub fn new(database: Database, schema: impl Into<String>) -> Client {
+        Client::speaking(database, Tongue::own(schema.into()))
+    }
+
+    /// A client that speaks as a worker in this process does, which watches the schema already.
+    pub fn watching(database: Database, schema: impl Into<String>, watch: Watch) -> Client {
+        Client::speaking(database, Tongue::watched(schema.into(), watch))
+    }
+
+    fn speaking(road: Database, tongue: Tongue) -> Client {
+        Client {
+            road,
+            tongue,
+            counts: Counts::Kept,
+            history: false,
+        }
+    }
+
+    /// Has [`get_queue_stats`](Client::get_queue_stats) read the history, as pg-boss with `persistQueueStats` does.
+    pub fn with_history(mut self, history: bool) -> Client {
+        self.history = history;
+        self
+    }
+
+    /// The pool.
+    pub fn database(&self) -> &Database {
+        &self.road
+    }
+
+    /// The same client in a transaction, or on any connection of the caller's.
+    pub fn within<'t, T: Executor>(&self, transaction: &'t T) -> Client<&'t T> {
+        Client {
+            road: transaction,
+            tongue: self.tongue.clone(),
+            counts: Counts::Left,
+            history: self.history,
+        }
+    }
+}
+
+impl<E> Client<E> {
+    /// The schema's name, unquoted.
+    pub fn schema(&self) -> &str {
+        self.tongue.schema()
+    }
+}
+
+/// The names as the rooms take them.
+fn names<Q: Into<QueueName>>(names: impl IntoIterator<Item = Q>) -> Vec<QueueName> {
+    names.into_iter().map(Into::into).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::enqueue::SendOptions;
+    use crate::postgres::{Settings, Transaction};
+
+    fn travels<T: Send>(_: &T) {}
+
+    /// Whoever awaits a call in a task of its own needs that.
+    #[test]
+    fn calls_may_be_awaited_on_any_thread() {
+        let settings = Settings::parse("postgres://nobody@localhost/none").expect("a URL");
+        let boss = Client::new(Database::new(&settings).expect("a pool"), "pgboss");
+        travels(&boss.send("q", "text", &SendOptions::default()));
+        travels(&boss.get_queues(None::<Vec<QueueName>>));
+        travels(&boss.fetch("q", &FetchOptions::default()));
+        travels(&boss.complete("q", vec![], &()));
+        travels(&boss.delete_queue("q"));
+    }
+
+    /// Likewise within a transaction; it is only to compile.
+    #[expect(dead_code, reason = "the compiler is the test")]
+    fn within_a_transaction_too(boss: &Client, transaction: &Transaction<'_>) {
+        let boss = boss.within(transaction);
+        travels(&boss.send("q", "text", &SendOptions::default()));
+        travels(&boss.fail("q", vec![], &()));
+    }
+}
