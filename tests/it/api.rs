@@ -1,16 +1,20 @@
 //! pg-boss's API over HTTP.
 
+mod description;
+mod limits;
 mod replay;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use serde_json::Value;
 use strawboss::config::{self, Request};
 use strawboss::lifecycle::Report;
 use strawboss::{Config, Worker};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::support::client::{Answer, request};
 use crate::support::{Schema, wait_for};
 
 /// A worker without queues, that serves the API.
@@ -35,6 +39,7 @@ impl Proxy {
         Proxy::with(config).await
     }
 
+    /// One that is told by its configuration.
     pub async fn with(config: Config) -> Proxy {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
@@ -57,4 +62,18 @@ impl Proxy {
         drop(self.stop);
         self.working.await.expect("it ends")
     }
+}
+
+/// A configuration that serves the API of this schema and nothing else.
+pub fn serving(schema: &Schema) -> Config {
+    let mut config = crate::support::crew::config(schema, &[]);
+    config.api.enabled = true;
+    config
+}
+
+/// A body posted to a route.
+pub async fn call(proxy: &Proxy, route: &str, body: Value) -> Answer {
+    let headers = [("content-type", "application/json".to_owned())];
+    let path = format!("/api/{route}");
+    request(proxy.address, "POST", &path, &headers, Some(&body.to_string())).await
 }

@@ -96,6 +96,7 @@ fn every_terms() -> Vec<Terms> {
             max_priority: (bits & 2 != 0).then_some(1),
             group_limit: (bits & 4 != 0).then_some(1),
             group_tiers: (bits & 8 != 0).then(tiers),
+            ..Terms::default()
         })
         .collect()
 }

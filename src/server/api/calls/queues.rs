@@ -1,7 +1,8 @@
 //! Queues: created, changed, counted; and what goes into several of them.
 
 use super::{Backend, Done, Failure, json, name, nothing};
-use crate::enqueue::{QueueChanges, QueueOptions};
+use crate::client;
+use crate::enqueue::{self, QueueChanges, QueueOptions};
 use crate::inspect::{Aggregate, StatsOptions};
 use crate::queue::QueueName;
 use crate::server::api::options::{options_of, seconds, whole};
@@ -48,7 +49,11 @@ impl Backend {
             notify: given.flag("notify"),
             warning_queue_size: whole(given, "warningQueueSize")?,
         };
-        self.client.update_queue(name(table), &changes).await?;
+        match self.client.update_queue(name(table), &changes).await {
+            // pg-boss changes the rows of that name, of which there are none.
+            Err(client::Error::Enqueue(enqueue::Error::UnknownQueue(_))) => {}
+            done => done?,
+        }
         nothing()
     }
 
