@@ -24,10 +24,12 @@ mod fetch;
 mod read;
 mod send;
 mod settle;
+mod tend;
 mod tongue;
 
 pub use fetch::{FetchOptions, Fetched, GroupLimit};
 
+use crate::config::UpkeepConfig;
 use crate::desk::Counts;
 use crate::dialect::Watch;
 use crate::enqueue;
@@ -91,6 +93,7 @@ pub struct Client<E = Database> {
     tongue: Tongue,
     counts: Counts,
     history: bool,
+    upkeep: UpkeepConfig,
 }
 
 impl Client {
@@ -111,12 +114,21 @@ impl Client {
             tongue,
             counts: Counts::Kept,
             history: false,
+            upkeep: UpkeepConfig::default(),
         }
     }
 
     /// Has [`get_queue_stats`](Client::get_queue_stats) read the history, as pg-boss with `persistQueueStats` does.
     pub fn with_history(mut self, history: bool) -> Client {
         self.history = history;
+        self
+    }
+
+    /// Has [`supervise`](Client::supervise) go by these settings and not by the defaults; they say, too, whether there is a
+    /// history.
+    pub fn with_upkeep(mut self, upkeep: UpkeepConfig) -> Client {
+        self.history = upkeep.persist_queue_stats;
+        self.upkeep = upkeep;
         self
     }
 
@@ -132,6 +144,7 @@ impl Client {
             tongue: self.tongue.clone(),
             counts: Counts::Left,
             history: self.history,
+            upkeep: self.upkeep.clone(),
         }
     }
 }

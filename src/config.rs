@@ -18,6 +18,7 @@ mod resolve;
 mod schema;
 mod secret;
 mod tree;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,6 +52,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// pg-boss's API over HTTP.
     pub api: ApiConfig,
+    /// The pace of supervision; read where `worker.supervise` is on.
+    pub upkeep: UpkeepConfig,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
     /// The queues this worker serves, by name.
@@ -83,9 +86,12 @@ pub struct WorkerConfig {
     /// What running jobs are given after SIGTERM before they are cut off and handed back; 30 s by default, zero cuts
     /// them off at once.
     pub shutdown_grace: Duration,
-    /// Take back expired jobs and lost heartbeats of the queues served here; true by default. The rest of pg-boss's
-    /// supervision (deletion, statistics, flows) is left to Node in this release.
+    /// Supervise all queues as pg-boss does (expiry, deletion, statistics, flows), and take back the lost jobs of those
+    /// served here within seconds; true by default.
     pub supervise: bool,
+    /// Do what pg-boss does to its own tables in the background, too: build the indexes that a migration has put off, and
+    /// rebuild bloated ones. False by default: that is left to Node.
+    pub maintain_schema: bool,
     /// Fire cron and rrule schedules. False by default, and refused when set: this release leaves them to Node.
     pub schedule: bool,
     /// Be woken by LISTEN/NOTIFY on queues that notify; true by default.
@@ -101,6 +107,31 @@ pub struct HttpConfig {
     /// Where `/metrics`, `/healthz`, `/readyz` and `/status` are served; 127.0.0.1:9464 by default, `None` (an empty
     /// text in the file) serves nothing.
     pub listen: Option<SocketAddr>,
+}
+
+/// `[upkeep]`: what pg-boss's own supervision is told, by the same names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpkeepConfig {
+    /// How often a supervisor walks the queues; 60 s by default.
+    pub supervise_interval: Duration,
+    /// How old the last look at a queue has to be for its jobs to be counted and the expired ones to be failed; 60 s by
+    /// default. Schema 24 knows one such time for all queues, which has to be twice as old.
+    pub monitor_interval: Duration,
+    /// How often jobs past their retention are deleted from a queue; a day by default.
+    pub maintenance_interval: Duration,
+    /// How long a queue's row may be taken for current by whoever does not watch it; 60 s by default. A worker watches the
+    /// rows of the queues it serves.
+    pub queue_cache_interval: Duration,
+    /// How often the children of finished parents are released (schema 33 and later); 1 s by default.
+    pub flow_interval: Duration,
+    /// Keep warnings in the table `warning` (schema 29 and later); false by default.
+    pub persist_warnings: bool,
+    /// How long warnings are kept, in days; 30 by default.
+    pub warning_retention_days: u32,
+    /// Keep a history of the queues' counts in the table `queue_stats` (schema 35 and later); false by default.
+    pub persist_queue_stats: bool,
+    /// How long that history is kept, in days; 7 by default.
+    pub queue_stat_retention_days: u32,
 }
 
 /// `[telemetry]`

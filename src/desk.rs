@@ -51,7 +51,7 @@ pub const STATEMENTS: [(&str, Template, &[&str]); 14] = [
 /// Those that need what not every schema has: redriving, and the heartbeat.
 pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], Capability); 4] = [
     ("touch jobs", MOVE, &["touch"], Capability::Heartbeat),
-    ("zero counts", delete::ZERO, &[], Capability::Retained),
+    ("zero counts", delete::ZERO, &[], Capability::RetainedCount),
     ("redrive jobs", redrive::REDRIVE, &[], Capability::Lineage),
     ("preview a redrive", redrive::PREVIEW, &[], Capability::Lineage),
 ];

@@ -33,9 +33,28 @@ pub const STATEMENTS: [(&str, Template); 6] = [
     ("list blocked keys", queue_record::BLOCKED_KEYS),
 ];
 
-/// Those that only newer schemas have a table for.
-pub const STATEMENTS_OF_NEWER: [(&str, Template, &str); 3] = [
-    ("read the history of a queue", stats::HISTORY, "queue_stats"),
-    ("list relatives", flow::RELATIVES, "job_dependency"),
-    ("count asynchronous migrations", install::BAM_STATUS, "bam"),
+/// Those that only newer schemas have a table for, with their flags and that table.
+pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 7] = [
+    ("read the history of a queue", stats::HISTORY, &[], "queue_stats"),
+    (
+        "read the history of a queue by width",
+        stats::HISTORY,
+        &["bucketed", "bucket", "max"],
+        "queue_stats",
+    ),
+    (
+        "read the history of a queue by number",
+        stats::HISTORY,
+        &["bucketed", "auto", "avg"],
+        "queue_stats",
+    ),
+    (
+        "read the lowest of the history of a queue",
+        stats::HISTORY,
+        &["bucketed", "bucket", "min"],
+        "queue_stats",
+    ),
+    ("list parents", flow::RELATIVES, &["parents"], "job_dependency"),
+    ("list children", flow::RELATIVES, &["children"], "job_dependency"),
+    ("count asynchronous migrations", install::BAM_STATUS, &[], "bam"),
 ];

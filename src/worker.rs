@@ -27,7 +27,7 @@ use crate::run::{Keeper, Leases, TOUCH};
 use crate::server::Server;
 use crate::server::api::{Api, Backend};
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
-use crate::upkeep::Rescuer;
+use crate::upkeep::{FlowResolver, Rescuer, Supervisor};
 use runs::Runs;
 use stopping::Stopping;
 
@@ -355,6 +355,7 @@ impl Worker {
             };
             let pulse = self.health.register("rescuer", SILENCE);
             life.spawn("rescuer", rescuer.run(pulse, life.soft.clone()));
+            self.supervise(database, watch, life, runs);
         }
         let scout = Scout::new(database.clone(), watch.clone(), watched, again);
         life.spawn(
@@ -362,6 +363,27 @@ impl Worker {
             scout.run(self.health.register("scout", SILENCE), life.soft.clone()),
         );
         rows
+    }
+
+    /// Spawns those who look after all queues, and not only after those served here.
+    fn supervise(&self, database: &Database, watch: &Watch, life: &Lifecycle, runs: &Runs) {
+        let supervisor = Supervisor {
+            database: database.clone(),
+            watch: watch.clone(),
+            leases: runs.leases.clone(),
+            config: self.config.upkeep.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let pulse = self.health.register("supervisor", SILENCE);
+        life.spawn("supervisor", supervisor.run(pulse, life.soft.clone()));
+        let resolver = FlowResolver {
+            database: database.clone(),
+            watch: watch.clone(),
+            leases: runs.leases.clone(),
+            interval: self.config.upkeep.flow_interval,
+        };
+        let pulse = self.health.register("flow resolver", SILENCE);
+        life.spawn("flow resolver", resolver.run(pulse, life.soft.clone()));
     }
 
     /// Creates the queues that are wanted, once there is a schema to create them in.

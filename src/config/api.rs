@@ -219,8 +219,7 @@ impl Api {
     /// Resolves the section; `bare` says that no file was read, and that the API is what the process is for then.
     pub(super) fn resolve(&mut self, resolver: &mut Resolver<'_>, token: Option<Secret>, bare: bool) -> ApiConfig {
         let default = ApiConfig::default();
-        let spoken = VARIABLES.into_iter().find(|name| resolver.variable(name).is_some());
-        let enabled = match (self.enabled, spoken) {
+        let enabled = match (self.enabled, spoken(resolver)) {
             (Some(enabled), _) => resolver.pick("api.enabled", Some(enabled), || false),
             (None, Some(name)) => {
                 resolver.note("api.enabled", true, Origin::Environment(name.to_owned()));
@@ -257,6 +256,11 @@ impl Api {
         config
     }
 
+    /// Whether the API is on because this runs in the place of a proxy.
+    pub(super) fn is_proxy(&self, resolver: &Resolver<'_>, bare: bool) -> bool {
+        self.enabled.is_none() && (bare || spoken(resolver).is_some())
+    }
+
     /// The address that pg-boss's proxy would take, where its variables name one.
     pub(super) fn address(resolver: &mut Resolver<'_>) -> Option<(SocketAddr, Origin)> {
         let (host, port) = (resolver.variable("HOST"), resolver.variable("PORT"));
@@ -280,6 +284,11 @@ impl Api {
         };
         Some((SocketAddr::new(ip, port), Origin::Environment(origin.to_owned())))
     }
+}
+
+/// The first of the proxy's variables that is set.
+fn spoken(resolver: &Resolver<'_>) -> Option<&'static str> {
+    VARIABLES.into_iter().find(|name| resolver.variable(name).is_some())
 }
 
 /// A list as the proxy's variables write it.

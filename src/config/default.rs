@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{DatabaseConfig, HttpConfig, Pooler, QueueConfig, WorkerConfig};
+use super::{DatabaseConfig, HttpConfig, Pooler, QueueConfig, UpkeepConfig, WorkerConfig};
 
 pub(super) const SCHEMA: &str = "pgboss";
 pub(super) const OWN_SCHEMA: &str = "strawboss";
@@ -51,9 +51,26 @@ impl Default for WorkerConfig {
             concurrency: CONCURRENCY,
             shutdown_grace: SHUTDOWN_GRACE,
             supervise: true,
+            maintain_schema: false,
             schedule: false,
             listen: true,
             heartbeat: HEARTBEAT,
+        }
+    }
+}
+
+impl Default for UpkeepConfig {
+    fn default() -> Self {
+        Self {
+            supervise_interval: Duration::from_secs(60),
+            monitor_interval: Duration::from_secs(60),
+            maintenance_interval: Duration::from_secs(24 * 60 * 60),
+            queue_cache_interval: Duration::from_secs(60),
+            flow_interval: Duration::from_secs(1),
+            persist_warnings: false,
+            warning_retention_days: 30,
+            persist_queue_stats: false,
+            queue_stat_retention_days: 7,
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::secret::{Secret, Secrets};
+use super::upkeep::Upkeep;
 use super::{LogFormat, Period};
 use super::{api, later};
 use crate::postgres::Pooler;
@@ -31,9 +32,9 @@ pub(super) struct File {
     /// pg-boss's API over HTTP.
     #[serde(default)]
     pub(super) api: api::Api,
-    /// The pace of pg-boss's supervision. Not in this release, beyond `worker.supervise`.
+    /// The pace of pg-boss's supervision; read where `worker.supervise` is on.
     #[serde(default)]
-    pub(super) upkeep: later::Upkeep,
+    pub(super) upkeep: Upkeep,
     /// The pace of schedules; read where `worker.schedule` is on.
     #[serde(default)]
     pub(super) cron: later::Cron,
@@ -83,10 +84,13 @@ pub(super) struct Worker {
     /// What running jobs are given after SIGTERM before they are cut off and handed back.
     #[schemars(extend("default" = "30s"))]
     pub(super) shutdown_grace: Option<Period>,
-    /// Take back expired jobs and lost heartbeats of the queues served here. The rest of pg-boss's supervision is left
-    /// to Node in this release.
+    /// Supervise all queues as pg-boss does (expiry, deletion, statistics, flows), and take back the lost jobs of those
+    /// served here within seconds.
     #[schemars(extend("default" = true))]
     pub(super) supervise: Option<bool>,
+    /// Build the indexes that a migration of pg-boss has put off, and rebuild bloated ones. Left to Node where not asked for.
+    #[schemars(extend("default" = false))]
+    pub(super) maintain_schema: Option<bool>,
     /// Fire cron and rrule schedules. Not in this release: leave it out or `false`, and Node fires them.
     #[schemars(extend("default" = false))]
     pub(super) schedule: Option<bool>,

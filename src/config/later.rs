@@ -12,39 +12,6 @@ use super::file::File;
 use super::resolve::Resolver;
 use super::secret::Secrets;
 
-/// pg-boss's own supervision, with its defaults.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Upkeep {
-    /// How often a supervisor walks the queues.
-    #[schemars(extend("default" = "60s"))]
-    supervise_interval: Option<Period>,
-    /// How often a queue is counted.
-    #[schemars(extend("default" = "60s"))]
-    monitor_interval: Option<Period>,
-    /// How often finished jobs are deleted.
-    #[schemars(extend("default" = "1d"))]
-    maintenance_interval: Option<Period>,
-    /// How long a queue's row is taken for current.
-    #[schemars(extend("default" = "60s"))]
-    queue_cache_interval: Option<Period>,
-    /// How often the children of finished parents are released.
-    #[schemars(extend("default" = "1s"))]
-    flow_interval: Option<Period>,
-    /// Keep warnings in the table `warning`.
-    #[schemars(extend("default" = false))]
-    persist_warnings: Option<bool>,
-    /// How long warnings are kept, in days.
-    #[schemars(range(min = 1), extend("default" = 30))]
-    warning_retention_days: Option<u32>,
-    /// Keep a history of the queues' counts.
-    #[schemars(extend("default" = false))]
-    persist_queue_stats: Option<bool>,
-    /// How long that history is kept, in days.
-    #[schemars(range(min = 1), extend("default" = 7))]
-    queue_stat_retention_days: Option<u32>,
-}
-
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cron {
@@ -140,7 +107,6 @@ pub(super) struct Schedule {
 impl File {
     /// Validates the sections above and refuses what asks for work that is not there.
     pub(super) fn later(&self, resolver: &mut Resolver<'_>) {
-        self.upkeep.check(resolver, self.worker.supervise.unwrap_or(true));
         self.cron.check(resolver);
         self.events.check(resolver);
         if self.worker.schedule == Some(true) {
@@ -161,49 +127,6 @@ impl File {
         }
     }
 }
-
-impl Upkeep {
-    fn check(&self, resolver: &mut Resolver<'_>, supervise: bool) {
-        let seconds = Duration::from_secs;
-        for (name, written, default) in [
-            ("supervise_interval", self.supervise_interval, seconds(60)),
-            ("monitor_interval", self.monitor_interval, seconds(60)),
-            ("maintenance_interval", self.maintenance_interval, seconds(86_400)),
-            ("queue_cache_interval", self.queue_cache_interval, seconds(60)),
-            ("flow_interval", self.flow_interval, seconds(1)),
-        ] {
-            let key = format!("upkeep.{name}");
-            if let Some(period) = written {
-                resolver.at_least(&key, period, seconds(1));
-                if supervise && period.0 != default {
-                    resolver.error(&key, UPKEEP);
-                }
-            }
-        }
-        for (name, written) in [
-            ("persist_warnings", self.persist_warnings),
-            ("persist_queue_stats", self.persist_queue_stats),
-        ] {
-            if supervise && written == Some(true) {
-                resolver.error(&format!("upkeep.{name}"), UPKEEP);
-            }
-        }
-        for (name, written, default) in [
-            ("warning_retention_days", self.warning_retention_days, 30),
-            ("queue_stat_retention_days", self.queue_stat_retention_days, 7),
-        ] {
-            let key = format!("upkeep.{name}");
-            match written {
-                Some(0) => resolver.error(&key, "must be at least 1"),
-                Some(days) if supervise && days != default => resolver.error(&key, UPKEEP),
-                _ => {}
-            }
-        }
-    }
-}
-
-const UPKEEP: &str = "this release takes back expired jobs and lost heartbeats and leaves the rest of pg-boss's supervision \
-     to Node; leave the key out";
 
 impl Cron {
     fn check(&self, resolver: &mut Resolver<'_>) {

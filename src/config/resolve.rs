@@ -188,10 +188,12 @@ impl File {
                 ..Config::default()
             };
         }
-        let worker = self.worker(resolver);
+        let proxy = self.queues.is_empty() && self.api.is_proxy(resolver, bare);
+        let worker = self.worker(resolver, proxy);
         let token = self.http.api_token.take();
         let api = self.api.resolve(resolver, token, bare);
         let http = self.http(resolver, &api);
+        let upkeep = std::mem::take(&mut self.upkeep).resolve(resolver);
         let telemetry = self.telemetry(resolver);
         let queues = std::mem::take(&mut self.queues)
             .into_iter()
@@ -206,6 +208,7 @@ impl File {
             worker,
             http,
             api,
+            upkeep,
             telemetry,
             queues,
         }
@@ -300,7 +303,8 @@ impl File {
         }
     }
 
-    fn worker(&mut self, resolver: &mut Resolver<'_>) -> WorkerConfig {
+    /// pg-boss's proxy supervises nothing, so what stands in for one does not unless it is told to.
+    fn worker(&mut self, resolver: &mut Resolver<'_>, proxy: bool) -> WorkerConfig {
         let worker = &mut self.worker;
         let name = resolver.pick("worker.name", worker.name.take(), default::worker_name);
         if name.trim().is_empty() {
@@ -310,7 +314,8 @@ impl File {
             name,
             concurrency: resolver.count("worker.concurrency", worker.concurrency, default::CONCURRENCY),
             shutdown_grace: resolver.period("worker.shutdown_grace", worker.shutdown_grace, default::SHUTDOWN_GRACE),
-            supervise: resolver.pick("worker.supervise", worker.supervise, || true),
+            supervise: resolver.pick("worker.supervise", worker.supervise, || !proxy),
+            maintain_schema: resolver.pick("worker.maintain_schema", worker.maintain_schema, || false),
             schedule: resolver.pick("worker.schedule", worker.schedule, || false),
             listen: resolver.pick("worker.listen", worker.listen, || true),
             heartbeat: resolver.period("worker.heartbeat", worker.heartbeat, default::HEARTBEAT),

@@ -43,6 +43,7 @@ fn the_example_is_accepted_and_says_the_defaults() {
     assert_eq!(read.findings, []);
     assert_eq!(read.config.database.pool_size, DatabaseConfig::default().pool_size);
     assert_eq!(read.config.http, HttpConfig::default());
+    assert_eq!(read.config.upkeep, UpkeepConfig::default());
     assert_eq!(read.config.telemetry, TelemetryConfig::default());
     let told = WorkerConfig {
         name: "strawboss".to_owned(),
@@ -335,11 +336,6 @@ fn work_this_release_does_not_do_is_refused() {
     insta::assert_snapshot!(findings(r#"
 [worker]
 schedule = true
-[upkeep]
-flow_interval = "5s"
-monitor_interval = "60s"
-persist_warnings = true
-queue_stat_retention_days = 0
 [cron]
 monitor_interval = "1m"
 [events]
@@ -356,27 +352,44 @@ cron = "0 9 * * 1-5"
 queue = ""
 "#), @r#"
     3: worker.schedule: this release does not fire schedules; leave the key out and let a Node pg-boss with `schedule: true` fire them
-    5: upkeep.flow_interval: this release takes back expired jobs and lost heartbeats and leaves the rest of pg-boss's supervision to Node; leave the key out
-    7: upkeep.persist_warnings: this release takes back expired jobs and lost heartbeats and leaves the rest of pg-boss's supervision to Node; leave the key out
-    8: upkeep.queue_stat_retention_days: must be at least 1
-    10: cron.monitor_interval: must be at most 45s
-    12: events.enabled: [events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it
-    13: events.unhandled: must be "complete" or "hold", not "drop"
-    14: events.handler[0]: needs something to run it: http = "https://…"
-    15: events.handler[0].event: must have 1 to 255 characters
-    17: events.handler[0].retry.max_attempts: must be at least 1
-    18: schedules: [[schedules]]: this release does not fire schedules; remove them, and let a Node pg-boss keep them
-    21: schedules[1]: needs cron = "…" or rrule = "…"
-    22: schedules[1].queue: must not be empty
+    5: cron.monitor_interval: must be at most 45s
+    7: events.enabled: [events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it
+    8: events.unhandled: must be "complete" or "hold", not "drop"
+    9: events.handler[0]: needs something to run it: http = "https://…"
+    10: events.handler[0].event: must have 1 to 255 characters
+    12: events.handler[0].retry.max_attempts: must be at least 1
+    13: schedules: [[schedules]]: this release does not fire schedules; remove them, and let a Node pg-boss keep them
+    16: schedules[1]: needs cron = "…" or rrule = "…"
+    17: schedules[1].queue: must not be empty
     "#);
 }
 
 #[test]
-fn supervision_of_others_is_not_asked_for_where_supervise_is_off() {
+fn the_pace_of_supervision_is_taken_and_bounded() {
+    let text = "[worker]\nmaintain_schema = true\n[upkeep]\nmaintenance_interval = '2h'\npersist_warnings = true\nwarning_retention_days = 3";
+    let read = report(&format!("{text}\n"), &[("DATABASE_URL", "postgres://db/app")]).config;
+    assert!(read.worker.maintain_schema && read.upkeep.persist_warnings);
+    assert_eq!(read.upkeep.maintenance_interval, Duration::from_secs(7200));
     assert_eq!(
-        findings("[worker]\nsupervise = false\n[upkeep]\nmaintenance_interval = '2d'\npersist_warnings = true"),
-        ""
+        (
+            read.upkeep.warning_retention_days,
+            read.upkeep.queue_stat_retention_days
+        ),
+        (3, 7)
     );
+    assert_eq!(read.upkeep.flow_interval, Duration::from_secs(1));
+    insta::assert_snapshot!(findings(r#"
+[upkeep]
+flow_interval = "0s"
+monitor_interval = "25h"
+queue_stat_retention_days = 0
+warning_retention_days = 366
+"#), @r#"
+    3: upkeep.flow_interval: must be at least 1s
+    4: upkeep.monitor_interval: must be at most 1d
+    5: upkeep.queue_stat_retention_days: must be at least 1
+    6: upkeep.warning_retention_days: must be at most 365
+    "#);
 }
 
 #[test]
@@ -450,6 +463,15 @@ fn every_value_has_its_origin() {
     worker.concurrency = 7 (FILE:5 with $N)
     api.enabled = false (default)
     http.listen = 127.0.0.1:9464 (default)
+    upkeep.supervise_interval = 1m (default)
+    upkeep.monitor_interval = 1m (default)
+    upkeep.maintenance_interval = 1d (default)
+    upkeep.queue_cache_interval = 1m (default)
+    upkeep.flow_interval = 1s (default)
+    upkeep.warning_retention_days = 30 (default)
+    upkeep.queue_stat_retention_days = 7 (default)
+    upkeep.persist_warnings = false (default)
+    upkeep.persist_queue_stats = false (default)
     telemetry.otlp_endpoint = http://otel (environment $OTEL_EXPORTER_OTLP_ENDPOINT)
     telemetry.log_format = text (default)
     queues."a b".concurrency = 7 (default)
@@ -698,9 +720,10 @@ fn without_a_file_a_program_that_runs_nothing_else_is_the_proxy() {
             api_without_file,
             ..Request::process()
         };
-        read(&request).into_config().expect("a configuration").api.enabled
+        let config = read(&request).into_config().expect("a configuration");
+        [config.api.enabled, config.worker.supervise]
     };
-    assert_eq!([bare(false), bare(true)], [false, true]);
+    assert_eq!([bare(false), bare(true)], [[false, true], [true, false]]);
     let read = report("", &[("DATABASE_URL", "postgres://db/app"), ("PGBOSS_SCHEMA", "jobs")]);
     assert_eq!(
         (read.config.database.schema.as_str(), read.config.api.enabled),

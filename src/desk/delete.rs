@@ -143,7 +143,7 @@ async fn walk(
 
 /// Sets the counts of emptied queues to what they are now, as pg-boss does from 12.38 on.
 async fn zero(executor: &impl Executor, dialect: &Dialect, queue: Option<&QueueName>) -> Result<(), Refusal> {
-    if dialect.has(Capability::Retained) {
+    if dialect.has(Capability::RetainedCount) {
         let name = queue.map(QueueName::as_str);
         executor
             .query(&ZERO.render(dialect, "job"), &[(&name, Type::TEXT)])

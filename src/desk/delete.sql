@@ -26,20 +26,20 @@ gone AS (
     AND j.state > 'active'                                                     --? +stored
   RETURNING j.id, j.state, j.completed_on
 )
-, counted AS (                                                                 --? retained +counts
-  SELECT count(*)::int AS total, (count(*) FILTER (                            --? retained +counts
-      WHERE g.state IN ('completed', 'cancelled') AND g.completed_on <= q.retained_on))::int AS kept --? retained +counts
-  FROM gone g JOIN {schema}.queue q ON q.name = $1                             --? retained +counts
-), reduced AS (                                                                --? retained +counts
-  UPDATE {schema}.queue q                                                      --? retained +counts
-  SET retained_count = CASE WHEN q.retained_count IS NOT NULL THEN GREATEST(q.retained_count - c.kept, 0) END --? retained +counts
-    , total_count = GREATEST(q.total_count - c.total, 0)                       --? retained +counts !+id
-    , total_count = GREATEST(q.total_count - c.kept, 0)                        --? retained +counts +id
-  FROM counted c                                                               --? retained +counts
-  WHERE q.name = $1                                                            --? retained +counts
-    AND c.total > 0                                                            --? retained +counts !+id
-    AND c.kept > 0                                                             --? retained +counts +id
-)                                                                              --? retained +counts
+, counted AS (                                                                 --? retained_count +counts
+  SELECT count(*)::int AS total, (count(*) FILTER (                            --? retained_count +counts
+      WHERE g.state IN ('completed', 'cancelled') AND g.completed_on <= q.retained_on))::int AS kept --? retained_count +counts
+  FROM gone g JOIN {schema}.queue q ON q.name = $1                             --? retained_count +counts
+), reduced AS (                                                                --? retained_count +counts
+  UPDATE {schema}.queue q                                                      --? retained_count +counts
+  SET retained_count = CASE WHEN q.retained_count IS NOT NULL THEN GREATEST(q.retained_count - c.kept, 0) END --? retained_count +counts
+    , total_count = GREATEST(q.total_count - c.total, 0)                       --? retained_count +counts !+id
+    , total_count = GREATEST(q.total_count - c.kept, 0)                        --? retained_count +counts +id
+  FROM counted c                                                               --? retained_count +counts
+  WHERE q.name = $1                                                            --? retained_count +counts
+    AND c.total > 0                                                            --? retained_count +counts !+id
+    AND c.kept > 0                                                             --? retained_count +counts +id
+)                                                                              --? retained_count +counts
 SELECT gone.id                                                                 --? +id
 FROM {schema}.queue q LEFT JOIN gone ON true                                   --? +id
 SELECT (SELECT count(*) FROM gone) AS deleted, (SELECT id FROM edge) AS edge   --? !+id

@@ -6,8 +6,8 @@ WITH locked AS MATERIALIZED (
     SELECT pg_advisory_xact_lock(('x' || encode(sha224((current_database() || '.pgboss.' || $2::text || 'delete-queue')::bytea), 'hex'))::bit(64)::bigint) --? !v10
     SELECT $2::text --? v10
 )
-, dropped AS ( --? retained
-    DELETE FROM {schema}.bam b USING {schema}.queue q --? retained
-    WHERE q.name = $1 AND q.partition AND b.table_name = q.table_name AND b.status <> 'completed' --? retained
-) --? retained
+, dropped AS ( --? retained_count
+    DELETE FROM {schema}.bam b USING {schema}.queue q --? retained_count
+    WHERE q.name = $1 AND q.partition AND b.table_name = q.table_name AND b.status <> 'completed' --? retained_count
+) --? retained_count
 SELECT {schema}.delete_queue($1) FROM locked

@@ -7,7 +7,7 @@
 -- On schemas 31 and 32 completing also unblocks the children, which later schemas leave to a supervisor.
 WITH target AS MATERIALIZED (
   SELECT DISTINCT v.id, v.retry_count
-    , (SELECT c.completed_on FROM {job} c WHERE c.name = $1 AND c.id = v.id) AS completed_on --? +resume +counts retained
+    , (SELECT c.completed_on FROM {job} c WHERE c.name = $1 AND c.id = v.id) AS completed_on --? +resume +counts retained_count
   FROM unnest($2::uuid[], $3::int[]) AS v(id, retry_count)
 ),
 done AS (
@@ -36,15 +36,15 @@ done AS (
     AND j.state = 'active'                                                     --? +touch
   RETURNING j.name, j.id
     , j.blocking                                                               --? inline_flows
-    , v.completed_on                                                           --? +resume +counts retained
+    , v.completed_on                                                           --? +resume +counts retained_count
 )
-, counted AS (                                                                 --? +resume +counts retained
-  UPDATE {schema}.queue q                                                      --? +resume +counts retained
-  SET retained_count = CASE WHEN q.retained_count IS NOT NULL THEN GREATEST(q.retained_count - c.kept, 0) END --? +resume +counts retained
-  FROM (SELECT count(*)::int AS kept FROM done JOIN {schema}.queue o ON o.name = $1 --? +resume +counts retained
-    WHERE done.completed_on <= o.retained_on) c                                --? +resume +counts retained
-  WHERE q.name = $1 AND c.kept > 0                                             --? +resume +counts retained
-)                                                                              --? +resume +counts retained
+, counted AS (                                                                 --? +resume +counts retained_count
+  UPDATE {schema}.queue q                                                      --? +resume +counts retained_count
+  SET retained_count = CASE WHEN q.retained_count IS NOT NULL THEN GREATEST(q.retained_count - c.kept, 0) END --? +resume +counts retained_count
+  FROM (SELECT count(*)::int AS kept FROM done JOIN {schema}.queue o ON o.name = $1 --? +resume +counts retained_count
+    WHERE done.completed_on <= o.retained_on) c                                --? +resume +counts retained_count
+  WHERE q.name = $1 AND c.kept > 0                                             --? +resume +counts retained_count
+)                                                                              --? +resume +counts retained_count
 , freed AS (                                                                   --? +complete inline_flows
   SELECT d.child_name, d.child_id, count(*)::int AS parents                    --? +complete inline_flows
   FROM done JOIN {schema}.job_dependency d                                     --? +complete inline_flows

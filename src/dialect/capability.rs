@@ -49,21 +49,39 @@ pub enum Capability {
     /// The index for priority order, i11, has taken the place of the one by time, i5 (40, pg-boss 12.30). Built some time
     /// after the migration, so the catalog says whether it is there.
     PriorityIndex,
-    /// Claims go by priority and time alone (40, pg-boss 12.30), and the monitor may spare the vacuum horizon.
-    PriorityOrder,
-    /// `queue.retained_count` (46, pg-boss 12.38): finished jobs are counted by the maintenance.
-    Retained,
     /// A job that is resumed or retried starts no earlier than now (46, pg-boss 12.38).
     StartNow,
     /// A job that is retried is no longer complete (37, pg-boss 12.26).
     RetryClears,
     /// The index over live states, i14 (46, pg-boss 12.38), once it is built.
     LiveIndex,
+    /// `deletion_seconds = 0` keeps a finished job for ever (27, pg-boss 12.6); before, it goes with the next maintenance.
+    KeepForever,
+    /// `queue.ready_count` and `failed_count` (32, pg-boss 12.21).
+    ReadyCount,
+    /// A supervisor releases the children of finished parents, by `version.flow_on` (33, pg-boss 12.22).
+    FlowResolver,
+    /// `queue.ready_history` and the table `queue_stats` (35, pg-boss 12.24).
+    QueueHistory,
+    /// Only jobs that wait count as deferred (37, pg-boss 12.26).
+    DeferredWaits,
+    /// Bloated indexes are rebuilt, by `version.reindex_on` (39, pg-boss 12.29).
+    Reindex,
+    /// A supervisor's claim of a queue is apart from the time its counts were written, and there is a backoff for the
+    /// counting: `queue.monitor_claim_on`, `version.monitor_backoff_on` (40, pg-boss 12.30).
+    MonitorClaim,
+    /// What came and went since the last count: `queue.created_delta` and its companions (43, pg-boss 12.35).
+    Throughput,
+    /// `queue.blocked_count`, and how long jobs waited and ran: `wait_bins`, `run_bins` (44, pg-boss 12.36).
+    Latency,
+    /// Finished jobs are counted as they pass: `queue.retained_count` (46, pg-boss 12.38). A released child starts no
+    /// sooner than its release since then, too.
+    RetainedCount,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 26] = [
+    pub const ALL: [Capability; 34] = [
         Capability::V10,
         Capability::Exclusive,
         Capability::Groups,
@@ -85,11 +103,19 @@ impl Capability {
         Capability::BackoffFloor,
         Capability::JobNow,
         Capability::PriorityIndex,
-        Capability::PriorityOrder,
-        Capability::Retained,
         Capability::StartNow,
         Capability::RetryClears,
         Capability::LiveIndex,
+        Capability::KeepForever,
+        Capability::ReadyCount,
+        Capability::FlowResolver,
+        Capability::QueueHistory,
+        Capability::DeferredWaits,
+        Capability::Reindex,
+        Capability::MonitorClaim,
+        Capability::Throughput,
+        Capability::Latency,
+        Capability::RetainedCount,
     ];
 
     /// The name that guards a line of a template.
@@ -116,11 +142,19 @@ impl Capability {
             Capability::BackoffFloor => "backoff_floor",
             Capability::JobNow => "job_now",
             Capability::PriorityIndex => "priority_index",
-            Capability::PriorityOrder => "priority_order",
-            Capability::Retained => "retained",
             Capability::StartNow => "start_now",
             Capability::RetryClears => "retry_clears",
             Capability::LiveIndex => "live_index",
+            Capability::KeepForever => "keep_forever",
+            Capability::ReadyCount => "ready_count",
+            Capability::FlowResolver => "flow_resolver",
+            Capability::QueueHistory => "queue_history",
+            Capability::DeferredWaits => "deferred_waits",
+            Capability::Reindex => "reindex",
+            Capability::MonitorClaim => "monitor_claim",
+            Capability::Throughput => "throughput",
+            Capability::Latency => "latency",
+            Capability::RetainedCount => "retained_count",
         }
     }
 
@@ -144,9 +178,17 @@ impl Capability {
             Capability::SourceOutput => "12.35",
             Capability::TraceContext => "12.36",
             Capability::UpsertByKey => "12.37",
-            Capability::PriorityOrder => "12.30",
             Capability::RetryClears => "12.26",
-            Capability::Retained | Capability::StartNow | Capability::LiveIndex => "12.38",
+            Capability::StartNow | Capability::LiveIndex | Capability::RetainedCount => "12.38",
+            Capability::KeepForever => "12.6",
+            Capability::ReadyCount => "12.21",
+            Capability::FlowResolver => "12.22",
+            Capability::QueueHistory => "12.24",
+            Capability::DeferredWaits => "12.26",
+            Capability::Reindex => "12.29",
+            Capability::MonitorClaim => "12.30",
+            Capability::Throughput => "12.35",
+            Capability::Latency => "12.36",
         }
     }
 
@@ -173,11 +215,19 @@ impl Capability {
             Capability::BackoffAdds => matches!(version, 25 | 26),
             Capability::JobNow => catalog.has_function("job_now"),
             Capability::PriorityIndex => version >= 40 && built(catalog, "job_common_i11"),
-            Capability::PriorityOrder => catalog.has_column("version", "monitor_backoff_on"),
-            Capability::Retained => catalog.has_column("queue", "retained_count"),
             Capability::StartNow => version >= 46,
             Capability::RetryClears => version >= 37,
             Capability::LiveIndex => version >= 46 && built(catalog, "job_common_i14"),
+            Capability::KeepForever => version >= 27,
+            Capability::ReadyCount => catalog.has_column("queue", "ready_count"),
+            Capability::FlowResolver => catalog.has_column("version", "flow_on"),
+            Capability::QueueHistory => catalog.has_column("queue", "ready_history"),
+            Capability::DeferredWaits => version >= 37,
+            Capability::Reindex => catalog.has_column("version", "reindex_on"),
+            Capability::MonitorClaim => catalog.has_column("queue", "monitor_claim_on"),
+            Capability::Throughput => catalog.has_column("queue", "created_delta"),
+            Capability::Latency => catalog.has_column("queue", "wait_bins"),
+            Capability::RetainedCount => catalog.has_column("queue", "retained_count"),
         }
     }
 }

@@ -18,33 +18,33 @@ CROSS JOIN LATERAL (
   SELECT false AS fresh                                                        --? v10
   SELECT $2::int >= 0 AND q.monitor_on IS NOT NULL AND (                       --? !v10
     q.monitor_on >= {now} - $2::int * interval '1s'                            --? !v10
-    OR EXISTS (SELECT FROM {schema}.version v WHERE v.monitor_backoff_on > {now}) --? priority_order
+    OR EXISTS (SELECT FROM {schema}.version v WHERE v.monitor_backoff_on > {now}) --? monitor_claim
   ) AS fresh                                                                   --? !v10
 ) f
 CROSS JOIN LATERAL (
   SELECT l.deferred, l.queued, l.active, l.failed
-    , l.ready                                                                  --? fetch_inclusive
-    , GREATEST(l.queued - l.deferred, 0) AS ready                              --? !fetch_inclusive
-    , l.stored AS total                                                        --? !retained
-    , COALESCE(l.stored + q.retained_count + (                                 --? retained
-        SELECT count(*)::int FROM {job} j                                      --? retained
-        WHERE j.name = $1 AND j.completed_on > q.retained_on AND j.completed_on <= {now} --? retained
-          AND j.state IN ('completed', 'cancelled') AND NOT f.fresh            --? retained
-      ), GREATEST(l.stored, q.total_count)) AS total                           --? retained
+    , l.ready                                                                  --? deferred_waits
+    , GREATEST(l.queued - l.deferred, 0) AS ready                              --? !deferred_waits
+    , l.stored AS total                                                        --? !retained_count
+    , COALESCE(l.stored + q.retained_count + (                                 --? retained_count
+        SELECT count(*)::int FROM {job} j                                      --? retained_count
+        WHERE j.name = $1 AND j.completed_on > q.retained_on AND j.completed_on <= {now} --? retained_count
+          AND j.state IN ('completed', 'cancelled') AND NOT f.fresh            --? retained_count
+      ), GREATEST(l.stored, q.total_count)) AS total                           --? retained_count
   FROM (
     SELECT
         (count(*) FILTER (WHERE j.state < 'active'))::int AS queued
       , (count(*) FILTER (WHERE j.state = 'active'))::int AS active
       , (count(*) FILTER (WHERE j.state = 'failed'))::int AS failed
       , count(*)::int AS stored
-      , (count(*) FILTER (WHERE j.start_after > {now}))::int AS deferred       --? !fetch_inclusive
+      , (count(*) FILTER (WHERE j.start_after > {now}))::int AS deferred       --? !deferred_waits
       , (count(*) FILTER (WHERE j.state < 'active' AND NOT j.blocked AND j.start_after > {now}))::int AS deferred --? source_output
-      , (count(*) FILTER (WHERE j.state < 'active' AND j.start_after > {now}))::int AS deferred --? fetch_inclusive !source_output
+      , (count(*) FILTER (WHERE j.state < 'active' AND j.start_after > {now}))::int AS deferred --? deferred_waits !source_output
       , (count(*) FILTER (WHERE j.state < 'active' AND NOT j.blocked AND j.start_after <= {now}))::int AS ready --? source_output
-      , (count(*) FILTER (WHERE j.state < 'active' AND j.start_after <= {now}))::int AS ready --? fetch_inclusive !source_output
+      , (count(*) FILTER (WHERE j.state < 'active' AND j.start_after <= {now}))::int AS ready --? deferred_waits !source_output
     FROM {job} j
     WHERE j.name = $1 AND NOT f.fresh
-      AND j.state IN ('created', 'retry', 'active', 'failed')                  --? retained
+      AND j.state IN ('created', 'retry', 'active', 'failed')                  --? retained_count
   ) l
 ) c
 WHERE q.name = $1

@@ -44,6 +44,8 @@ struct Book {
     entries: HashMap<(QueueName, Uuid), Held>,
     /// No entry is due before that.
     next: Option<Instant>,
+    /// How many have been let go of.
+    ended: u64,
 }
 
 struct Held {
@@ -133,9 +135,15 @@ impl Leases {
         let mut book = self.lock();
         let key = (job.queue.clone(), job.attempt.id);
         let ours = |held: &Held| held.attempt == job.attempt && held.started_on == job.started_on;
+        book.ended += 1;
         if book.entries.get(&key).is_some_and(ours) {
             book.entries.remove(&key);
         }
+    }
+
+    /// How many attempts have ended here since the start, so that others may know that there is news.
+    pub fn ended(&self) -> u64 {
+        self.lock().ended
     }
 
     /// How many jobs are held.

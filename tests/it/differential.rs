@@ -15,8 +15,7 @@ mod statements;
 mod straw;
 mod sweep;
 
-use pair::{Pair, job};
-pub use pair::{differences, id};
+pub use pair::{Pair, differences, id, job};
 use straw::Straw;
 
 /// Makes of each function a test per release of pg-boss: of every one, or of those named.
@@ -39,4 +38,5 @@ macro_rules! on_releases {
         }
     };
 }
+
 pub(crate) use on_releases;

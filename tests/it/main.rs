@@ -4,6 +4,7 @@ mod acceptance;
 mod api;
 mod architecture;
 mod cli;
+mod client;
 mod cluster;
 mod differential;
 mod enqueue;

@@ -98,7 +98,7 @@ impl Backend {
             Method::Unschedule => self.unschedule(table).await,
             Method::GetSchedules => self.get_schedules(table).await,
             Method::Supervise => self.supervise(table).await,
-            Method::ResolveFlow => self.resolve_flow(table).await,
+            Method::ResolveFlow => self.resolve_flow().await,
             Method::Meta => Ok(system::meta().into_bytes()),
             Method::IsInstalled => json(&self.client.is_installed().await?),
             Method::SchemaVersion => json(&self.client.schema_version().await?),

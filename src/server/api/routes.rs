@@ -371,6 +371,7 @@ const SCHEDULE: Shape = Shape::Object(&[
     optional("options", SCHEDULE_OPTIONS),
 ]);
 const UNSCHEDULE: Shape = Shape::Object(&[required("name", Shape::Name), optional("key", Shape::Text)]);
+const NOTHING: Shape = Shape::Object(&[]);
 const NAMES: Shape = Shape::Object(&[optional("names", MORE_OR_ONE)]);
 const SCHEDULES: Shape = Shape::Object(&[optional("name", Shape::Text), optional("key", Shape::Text)]);
 const STATS: Shape = Shape::Object(&[
@@ -483,7 +484,7 @@ pub(super) static ROUTES: [Route; 46] = [
     post("unschedule", Method::Unschedule, "schedules", &UNSCHEDULE, Answer::Nothing, "Ends that"),
     get("getSchedules", Method::GetSchedules, "schedules", Some(&SCHEDULES), Answer::Schedules, "Shows schedules"),
     post("supervise", Method::Supervise, "system", &PERHAPS_NAMED, Answer::Nothing, "Runs one pass of supervision now"),
-    post("resolveFlow", Method::ResolveFlow, "system", &PERHAPS_NAMED, Answer::Nothing, "Releases the jobs whose dependencies are complete now"),
+    post("resolveFlow", Method::ResolveFlow, "system", &NOTHING, Answer::Nothing, "Releases the jobs whose dependencies are complete now"),
     get("meta", Method::Meta, "system", None, Answer::Meta, "The names of states, policies and events"),
     get("isInstalled", Method::IsInstalled, "system", None, Answer::Flag, "Whether there is a pg-boss schema"),
     get("schemaVersion", Method::SchemaVersion, "system", None, Answer::Version, "The version of the schema"),

@@ -17,7 +17,7 @@ pub struct Statement {
     pub types: &'static str,
 }
 
-const CLAIMS: &str = "text, int, int, int, int, int, jsonb";
+const CLAIMS: &str = "text, int, int, int, int, int, jsonb, text[]";
 const COMPLETES: &str = "text[], uuid[], int[], text[], bool[], text[]";
 const FAILS: &str = "text[], uuid[], int[], text[], bool[], float8[], float8[], bool[], text[]";
 const RELEASES: &str = "text[], uuid[], int[], bool[], timestamptz[], text[]";
@@ -96,7 +96,10 @@ fn every_terms() -> Vec<Terms> {
             max_priority: (bits & 2 != 0).then_some(1),
             group_limit: (bits & 4 != 0).then_some(1),
             group_tiers: (bits & 8 != 0).then(tiers),
-            ..Terms::default()
+            without_groups: (bits & 2 != 0).then(|| "a".to_owned()).into_iter().collect(),
+            early: bits & 4 != 0,
+            any_priority: bits & 8 != 0,
+            any_age: bits & 1 != 0,
         })
         .collect()
 }

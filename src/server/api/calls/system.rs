@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{Backend, Done, json, nothing};
-use crate::queue::Policy;
+use super::{Backend, Done, nothing};
+use crate::queue::{Policy, QueueName};
 use crate::server::api::shape::Table;
 
 /// The names of what pg-boss has names for, each equal to its key.
@@ -38,13 +38,14 @@ impl Backend {
     }
 
     pub(super) async fn supervise(&self, table: &Table<'_>) -> Done {
-        let _ = (table, nothing(), json(&()));
-        Err(super::Failure::new("not yet"))
+        let queue = table.text("name").map(QueueName::new);
+        self.client.supervise(queue).await?;
+        nothing()
     }
 
-    pub(super) async fn resolve_flow(&self, table: &Table<'_>) -> Done {
-        let _ = table;
-        Err(super::Failure::new("not yet"))
+    pub(super) async fn resolve_flow(&self) -> Done {
+        self.client.resolve_flow().await?;
+        nothing()
     }
 
     pub(super) async fn get_instances(&self) -> Done {
