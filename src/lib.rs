@@ -76,6 +76,7 @@ pub mod postgres;
 pub mod queue;
 pub mod refusal;
 pub mod run;
+pub mod schedule;
 pub mod schema;
 pub mod server;
 pub mod settle;

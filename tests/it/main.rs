@@ -16,6 +16,7 @@ mod lifecycle;
 mod observe;
 mod postgres;
 mod readme;
+mod schedule;
 mod schema;
 mod server;
 mod support;

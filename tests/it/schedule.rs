@@ -1,0 +1,3 @@
+//! Schedules: what is accepted, what fires when.
+
+mod vectors;
