@@ -2,6 +2,7 @@
 
 mod description;
 mod limits;
+mod program;
 mod replay;
 
 use std::collections::HashMap;

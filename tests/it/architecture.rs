@@ -171,6 +171,12 @@ fn pure_decisions_never_wait() {
         "handler/http/signature.rs",
         "dialect/capability.rs",
         "dialect/template.rs",
+        "server/api/shape.rs",
+        "server/api/issue.rs",
+        "server/api/request.rs",
+        "server/api/options.rs",
+        "server/api/guard.rs",
+        "server/api/cors.rs",
         "config",
     ];
     assert_eq!(within(&rooms, &["async ", ".await"]), NOTHING);

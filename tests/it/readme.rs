@@ -245,7 +245,7 @@ fn the_keys_of_the_configuration_are_those_that_are_read() {
         there.extend(keys.map(|key| format!("{section}.{key}")));
     }
     // Work that this release does not do; README says so of the sections, and these belong to them.
-    for later in ["worker.schedule", "http.api_token"] {
+    for later in ["worker.schedule"] {
         assert!(there.remove(later), "{later}");
     }
     let named: BTreeSet<String> = table(README, "| key | default |")
