@@ -6,6 +6,7 @@ pub mod bench;
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 mod error;
 pub mod jobs;
 pub mod options;
@@ -52,6 +53,7 @@ enum Command {
     Demo(demo::Demo),
     Run(run::Run),
     Check(check::Check),
+    Doctor(doctor::Doctor),
     Send(Box<send::Send>),
     Queues(queues::Queues),
     Jobs(jobs::Jobs),
@@ -88,6 +90,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Demo(demo) => demo.run(&mut page).await,
         Command::Run(run) => run.run().await,
         Command::Check(check) => check.run(&mut page).await,
+        Command::Doctor(doctor) => doctor.run(&mut page).await,
         Command::Send(send) => send.run(&mut page).await,
         Command::Queues(queues) => queues.run(&mut page).await,
         Command::Jobs(jobs) => jobs.run(&mut page).await,

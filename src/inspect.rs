@@ -1,8 +1,10 @@
 //! Looking without touching: queues and jobs for people, and whether a worker would find what it needs. Nothing here
 //! writes.
 
+pub mod doctor;
 mod flow;
 mod install;
+mod instance;
 pub mod iso;
 mod job;
 mod queue;
@@ -11,8 +13,10 @@ mod readiness;
 mod record;
 mod stats;
 
+pub use doctor::{Diagnosis, Examination, Urgency};
 pub use flow::{JobRef, Page, dependencies, dependents};
 pub use install::{BamStatus, bam_status, is_installed, schema_version};
+pub use instance::instances;
 pub use job::{JobFilter, JobRow, jobs, one_job};
 pub use queue::{Counts, QueueRow, queues};
 pub use queue_record::{QueueRecord, blocked_keys, queue_records};
@@ -34,7 +38,7 @@ pub const STATEMENTS: [(&str, Template); 6] = [
 ];
 
 /// Those that only newer schemas have a table for, with their flags and that table.
-pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 7] = [
+pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 8] = [
     ("read the history of a queue", stats::HISTORY, &[], "queue_stats"),
     (
         "read the history of a queue by width",
@@ -57,4 +61,5 @@ pub const STATEMENTS_OF_NEWER: [(&str, Template, &[&str], &str); 7] = [
     ("list parents", flow::RELATIVES, &["parents"], "job_dependency"),
     ("list children", flow::RELATIVES, &["children"], "job_dependency"),
     ("count asynchronous migrations", install::BAM_STATUS, &[], "bam"),
+    ("list instances", instance::INSTANCES, &[], "instance"),
 ];

@@ -121,7 +121,7 @@ impl Write for Page {
 }
 
 /// What comes from a database may hold escape sequences; a terminal shall not obey them.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {

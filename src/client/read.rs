@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{Client, Error, names};
 use crate::inspect::{self, BamStatus, FindJobs, JobRecord, JobRef, Page, QueueRecord, QueueStats, StatsOptions};
+use crate::job::RawJson;
 use crate::postgres::Executor;
 use crate::queue::QueueName;
 
@@ -106,5 +107,11 @@ impl<E: Executor> Client<E> {
     pub async fn get_bam_status(&self) -> Result<Vec<BamStatus>, Error> {
         let dialect = self.tongue.dialect(&self.road).await?;
         self.tongue.noted(inspect::bam_status(&self.road, &dialect).await)
+    }
+
+    /// The processes that have registered themselves, as the JSON pg-boss gives of them. See [`inspect::instances()`].
+    pub async fn get_instances(&self) -> Result<Vec<RawJson>, Error> {
+        let dialect = self.tongue.dialect(&self.road).await?;
+        self.tongue.noted(inspect::instances(&self.road, &dialect).await)
     }
 }

@@ -44,7 +44,8 @@ pub async fn delete_queue(executor: &impl Executor, dialect: &Dialect, name: &Qu
             format!("Queue {name} was not deleted: jobs in queue {referrer} name it as their dead letter queue")
         }));
     }
-    let own_table = queue.settings.partition || dialect.has(Capability::V10);
+    // In pg-boss 10 every queue has a table of its own, and its function refuses to drop one that has jobs.
+    let own_table = queue.settings.partition && !dialect.has(Capability::V10);
     if !own_table {
         // In batches, so that the function's one statement has little left to delete.
         delete_all_jobs(executor, dialect, Some(name), Counts::Left).await?;

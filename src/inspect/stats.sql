@@ -4,7 +4,7 @@
 -- Up to schema 36 (12.25) a job of any state counts as deferred while its start lies ahead, and what is not deferred is ready.
 SELECT
     CASE WHEN f.fresh THEN q.monitor_on ELSE {now} END AS captured_on          --? !v10
-  , {now} AS captured_on                                                       --? v10
+    {now} AS captured_on                                                       --? v10
   , CASE WHEN f.fresh THEN q.deferred_count ELSE c.deferred END AS deferred_count --? !v10
   , CASE WHEN f.fresh THEN q.queued_count ELSE c.queued END AS queued_count    --? !v10
   , CASE WHEN f.fresh THEN q.active_count ELSE c.active END AS active_count    --? !v10

@@ -7,6 +7,7 @@ mod cli;
 mod client;
 mod cluster;
 mod differential;
+mod doctor;
 mod enqueue;
 mod examples;
 mod faults;

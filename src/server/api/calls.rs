@@ -103,7 +103,7 @@ impl Backend {
             Method::IsInstalled => json(&self.client.is_installed().await?),
             Method::SchemaVersion => json(&self.client.schema_version().await?),
             Method::GetBamStatus => json(&self.client.get_bam_status().await?),
-            Method::GetInstances => self.get_instances().await,
+            Method::GetInstances => json(&self.client.get_instances().await?),
         }
     }
 }

@@ -5,6 +5,8 @@ use strawboss::dialect::Dialect;
 use strawboss::enqueue;
 use strawboss::inspect;
 
+use tokio_postgres::types::Type;
+
 use crate::support::{Release, Schema, needs_node};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,10 +35,21 @@ async fn all_can_be_prepared_wherever_they_are_for() {
                 flags.extend(counts.then_some("counts"));
                 let sql = template.render_with(&dialect, "job", &flags);
                 client
-                    .prepare(&sql)
+                    .prepare_typed(&sql, types(what))
                     .await
                     .unwrap_or_else(|error| panic!("pg-boss {release}, {what}: {error:?}\n{sql}"));
             }
         }
+    }
+}
+
+/// The types of parameters that a statement does not mention with these flags, and those before them.
+fn types(what: &str) -> &'static [Type] {
+    match what {
+        "find jobs" => &[Type::TEXT, Type::UUID_ARRAY, Type::TEXT, Type::TEXT, Type::UUID],
+        "edit a job" | "edit the jobs of a key" => &[Type::TEXT, Type::UUID, Type::TEXT],
+        "send a flow" => &[Type::TEXT],
+        _ if what.starts_with("delete ") => &[Type::TEXT, Type::UUID_ARRAY, Type::INT4_ARRAY, Type::UUID, Type::INT8],
+        _ => &[],
     }
 }

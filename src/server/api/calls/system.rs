@@ -47,8 +47,4 @@ impl Backend {
         self.client.resolve_flow().await?;
         nothing()
     }
-
-    pub(super) async fn get_instances(&self) -> Done {
-        Err(super::Failure::new("not yet"))
-    }
 }
