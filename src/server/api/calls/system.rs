@@ -22,21 +22,6 @@ pub(super) fn meta() -> String {
 }
 
 impl Backend {
-    pub(super) async fn schedule(&self, table: &Table<'_>) -> Done {
-        let _ = table;
-        Err(super::Failure::new("not yet"))
-    }
-
-    pub(super) async fn unschedule(&self, table: &Table<'_>) -> Done {
-        let _ = table;
-        Err(super::Failure::new("not yet"))
-    }
-
-    pub(super) async fn get_schedules(&self, table: &Table<'_>) -> Done {
-        let _ = table;
-        Err(super::Failure::new("not yet"))
-    }
-
     pub(super) async fn supervise(&self, table: &Table<'_>) -> Done {
         let queue = table.text("name").map(QueueName::new);
         self.client.supervise(queue).await?;
