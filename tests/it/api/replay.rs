@@ -88,7 +88,7 @@ async fn the_recorded_answers_are_given() {
         }
         assert!(proxy.end().await.is_clean());
     }
-    assert!(asked > 390, "{asked}");
+    assert!(asked >= 390, "{asked}");
     assert!(differences.is_empty(), "\n{differences}");
 }
 
