@@ -4,11 +4,11 @@
 //! the [`Config`], the origin of every value, and every [`Finding`] at once. A flag goes before the environment, the
 //! environment before the file, the file before the defaults documented here.
 
+mod api;
 mod default;
 mod events;
 mod file;
 mod finding;
-mod later;
 mod origin;
 mod period;
 mod placeholder;
@@ -27,6 +27,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use api::{ApiConfig, BasicAuth, CorsConfig, PagesConfig};
 pub use events::{EventHandlerConfig, EventsConfig, Stuck, Unhandled};
 pub use finding::{Finding, Refused, Severity};
 pub(crate) use origin::dotted;
@@ -52,6 +53,8 @@ pub struct Config {
     pub worker: WorkerConfig,
     /// The window: metrics and health.
     pub http: HttpConfig,
+    /// pg-boss's API over HTTP.
+    pub api: ApiConfig,
     /// The pace of supervision; read where `worker.supervise` is on.
     pub upkeep: UpkeepConfig,
     /// Logs and traces.

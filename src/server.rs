@@ -1,7 +1,9 @@
 //! The window: what the worker shows over HTTP, and nothing it does.
 //!
-//! Four addresses answer to GET: `/metrics`, `/healthz`, `/readyz` and `/status`. Everything else is 404.
+//! Four addresses answer to GET: `/metrics`, `/healthz`, `/readyz` and `/status`. Where it is wanted, pg-boss's API is
+//! below a prefix of its own ([`api`]). Everything else is 404.
 
+pub mod api;
 mod ask;
 mod routes;
 
@@ -13,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::{Health, Metrics};
+use api::Api;
 
 pub use ask::ask;
 
@@ -52,6 +55,7 @@ fn advice(error: &io::Error) -> &'static str {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    api: Option<Api>,
 }
 
 impl Server {
@@ -63,7 +67,11 @@ impl Server {
         };
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        Ok(Server { listener, address })
+        Ok(Server {
+            listener,
+            address,
+            api: None,
+        })
     }
 
     /// Takes a listener that is bound already. Within the runtime that is to serve it.
@@ -71,7 +79,17 @@ impl Server {
         let address = listener.local_addr().map_err(ServerError::Serve)?;
         listener.set_nonblocking(true).map_err(ServerError::Serve)?;
         let listener = TcpListener::from_std(listener).map_err(ServerError::Serve)?;
-        Ok(Server { listener, address })
+        Ok(Server {
+            listener,
+            address,
+            api: None,
+        })
+    }
+
+    /// Serves this, too.
+    pub fn with_api(mut self, api: Api) -> Server {
+        self.api = Some(api);
+        self
     }
 
     /// Where it listens.
@@ -81,7 +99,7 @@ impl Server {
 
     /// Answers until `stop`, then lets answers under way finish for a moment.
     pub async fn run(self, metrics: Metrics, health: Health, stop: CancellationToken) -> Result<(), ServerError> {
-        let serving = axum::serve(self.listener, routes::router(metrics, health))
+        let serving = axum::serve(self.listener, routes::router(metrics, health, self.api))
             .with_graceful_shutdown(stop.clone().cancelled_owned());
         let overdue = async {
             stop.cancelled().await;

@@ -31,6 +31,7 @@ use crate::queue::{QueueName, READ};
 use crate::run::{Keeper, Leases, TOUCH};
 use crate::schedule::{Crier, Porter, ZoneError, Zones};
 use crate::server::Server;
+use crate::server::api::{Api, Backend};
 use crate::settle::{COMPLETE, FAIL, RELEASE, Settler};
 use crate::upkeep::{FlowResolver, IndexKeeper, Post, Registrar, Rescuer, Supervisor};
 use events::{Events, Outbox};
@@ -70,6 +71,9 @@ pub enum Error {
     /// A configured handler of events cannot be made.
     #[error("events.handler: {0}")]
     EventHandler(#[from] crate::events::ConfiguredError),
+    /// The API must not be served on that address.
+    #[error("{0}")]
+    Api(String),
     /// A configured handler cannot be made.
     #[error("queue {queue:?}: {source}")]
     Handler {
@@ -192,6 +196,12 @@ impl Worker {
             }
         });
         let server = bound.await.map_err(|error| Error::Runtime(error.into()))??;
+        if let Some(refusal) = server
+            .as_ref()
+            .and_then(|server| self.config.api.refusal(server.address()))
+        {
+            return Err(Error::Api(refusal));
+        }
 
         // The servants that finish what is under way outlive both stops and end by this.
         let over = CancellationToken::new();
@@ -268,8 +278,17 @@ impl Worker {
             surveyed,
         };
         life.spawn("surveyor", surveyor.run(over.clone()));
-        if let Some(server) = server {
+        let api = self
+            .config
+            .api
+            .enabled
+            .then(|| Api::new(&self.config.api, Backend::new(database.clone(), watch.clone(), schema)));
+        if let Some(mut server) = server {
             tracing::info!(address = %server.address(), "serving /metrics, /healthz, /readyz and /status");
+            if let Some(api) = &api {
+                tracing::info!(address = %server.address(), prefix = self.config.api.prefix, "serving pg-boss's API");
+                server = server.with_api(api.clone());
+            }
             let serving = server.run(self.metrics.clone(), self.health.clone(), over.clone());
             life.spawn("server", async move {
                 if let Err(error) = serving.await {
@@ -291,6 +310,7 @@ impl Worker {
             life,
             claiming,
             runs: runs.counters(),
+            api,
             over,
         };
         // Only the consumers keep the settler's channel open from now on.

@@ -168,6 +168,7 @@ impl DatabaseOptions {
             file: self.config.as_deref(),
             database_url: self.database_url.as_deref(),
             schema: self.schema.as_deref(),
+            api_without_file: true,
             ..Request::process()
         }
     }

@@ -8,8 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 
+use super::api;
 use super::events;
-use super::later;
 use super::schedule;
 use super::secret::{Secret, Secrets};
 use super::upkeep::Upkeep;
@@ -31,9 +31,9 @@ pub(super) struct File {
     /// The window: metrics and health.
     #[serde(default)]
     pub(super) http: Http,
-    /// pg-boss's API over HTTP. Not in this release.
+    /// pg-boss's API over HTTP.
     #[serde(default)]
-    pub(super) api: later::Api,
+    pub(super) api: api::Api,
     /// The pace of pg-boss's supervision; read where `worker.supervise` is on.
     #[serde(default)]
     pub(super) upkeep: Upkeep,
@@ -113,7 +113,7 @@ pub(super) struct Http {
     /// Address and port of `/metrics`, `/healthz`, `/readyz` and `/status`; empty serves nothing.
     #[schemars(extend("default" = "127.0.0.1:9464"))]
     pub(super) listen: Option<String>,
-    /// The bearer of which may use the `/api` routes. Not in this release.
+    /// The bearer of which may use the `/api` routes; empty is nobody.
     pub(super) api_token: Option<Secret>,
 }
 

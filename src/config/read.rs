@@ -24,6 +24,8 @@ pub struct Request<'a> {
     pub database_only: bool,
     /// With `database_only`: the section `[events]` as well, its handlers aside.
     pub events: bool,
+    /// Where no file is read, the API is on, as pg-boss's own proxy is: for who runs nothing else then.
+    pub api_without_file: bool,
 }
 
 impl Request<'_> {
@@ -36,6 +38,7 @@ impl Request<'_> {
             environment: &|name| std::env::var(name).ok(),
             database_only: false,
             events: false,
+            api_without_file: false,
         }
     }
 }
@@ -136,11 +139,12 @@ pub fn read(request: &Request<'_>) -> Report {
     }
     // A file that could not be read at all says nothing about what it leaves out.
     let blind = findings.iter().any(|finding| finding.key.is_empty());
+    let bare = request.api_without_file && file.is_none();
     let mut resolver = Resolver::new(&named, &reading.spots, request.environment, findings);
     let config = if request.database_only {
         reading.file.resolve_part(&mut resolver, overrides, request.events)
     } else {
-        reading.file.resolve(&mut resolver, overrides)
+        reading.file.resolve(&mut resolver, overrides, bare)
     };
     let (settings, mut findings) = resolver.finish();
     if blind {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::api::{Api, ApiConfig};
 use super::file::File;
 use super::finding::{Finding, Severity};
 use super::origin::{Origin, Place, Setting};
@@ -210,11 +211,14 @@ impl File {
         }
     }
 
-    /// Resolves every section.
-    pub(super) fn resolve(mut self, resolver: &mut Resolver<'_>, overrides: Overrides) -> Config {
+    /// Resolves every section. `bare` says that there was nothing to read, and that whoever asks runs the API then.
+    pub(super) fn resolve(mut self, resolver: &mut Resolver<'_>, overrides: Overrides, bare: bool) -> Config {
         let database = self.database(resolver, overrides);
-        let worker = self.worker(resolver);
-        let http = self.http(resolver);
+        let proxy = self.queues.is_empty() && self.api.is_proxy(resolver, bare);
+        let worker = self.worker(resolver, proxy);
+        let token = self.http.api_token.take();
+        let api = self.api.resolve(resolver, token, bare);
+        let http = self.http(resolver, &api);
         let upkeep = std::mem::take(&mut self.upkeep).resolve(resolver);
         let telemetry = self.telemetry(resolver);
         let queues = std::mem::take(&mut self.queues)
@@ -226,11 +230,11 @@ impl File {
             .collect();
         let (cron, schedules) = self.schedules(resolver);
         let events = std::mem::take(&mut self.events).resolve(resolver);
-        self.later(resolver);
         Config {
             database,
             worker,
             http,
+            api,
             upkeep,
             telemetry,
             queues,
@@ -308,7 +312,17 @@ impl File {
                 resolver.note(key, &schema, origin);
                 schema
             }
-            None => resolver.pick(key, self.database.schema.take(), || default::SCHEMA.to_owned()),
+            None => {
+                let variable = "PGBOSS_SCHEMA";
+                let written = self.database.schema.take();
+                match resolver.variable(variable).filter(|_| written.is_none()) {
+                    Some(schema) => {
+                        resolver.note(key, &schema, Origin::Environment(variable.to_owned()));
+                        schema
+                    }
+                    None => resolver.pick(key, written, || default::SCHEMA.to_owned()),
+                }
+            }
         };
         if schema.is_empty() || schema.len() > 50 || schema.contains(['"', '\0']) {
             resolver.error(
@@ -341,7 +355,8 @@ impl File {
         }
     }
 
-    fn worker(&mut self, resolver: &mut Resolver<'_>) -> WorkerConfig {
+    /// pg-boss's proxy supervises nothing, so what stands in for one does not unless it is told to.
+    fn worker(&mut self, resolver: &mut Resolver<'_>, proxy: bool) -> WorkerConfig {
         let worker = &mut self.worker;
         let name = resolver.pick("worker.name", worker.name.take(), default::worker_name);
         if name.trim().is_empty() {
@@ -351,9 +366,9 @@ impl File {
             name,
             concurrency: resolver.count("worker.concurrency", worker.concurrency, default::CONCURRENCY),
             shutdown_grace: resolver.period("worker.shutdown_grace", worker.shutdown_grace, default::SHUTDOWN_GRACE),
-            supervise: resolver.pick("worker.supervise", worker.supervise, || true),
+            supervise: resolver.pick("worker.supervise", worker.supervise, || !proxy),
             maintain_schema: resolver.pick("worker.maintain_schema", worker.maintain_schema, || false),
-            schedule: resolver.pick("worker.schedule", worker.schedule, || true),
+            schedule: resolver.pick("worker.schedule", worker.schedule, || !proxy),
             listen: resolver.pick("worker.listen", worker.listen, || true),
             heartbeat: resolver.period("worker.heartbeat", worker.heartbeat, default::HEARTBEAT),
             history: resolver.period("worker.history", worker.history, Duration::ZERO),
@@ -368,10 +383,26 @@ impl File {
         resolved
     }
 
-    fn http(&mut self, resolver: &mut Resolver<'_>) -> HttpConfig {
+    fn http(&mut self, resolver: &mut Resolver<'_>, api: &ApiConfig) -> HttpConfig {
         let key = "http.listen";
-        let listen = resolver.pick(key, self.http.listen.take(), || default::LISTEN.to_string());
+        let written = self.http.listen.take();
+        let heard = (api.enabled && written.is_none())
+            .then(|| Api::address(resolver))
+            .flatten();
+        let listen = match heard {
+            Some((address, origin)) => {
+                resolver.note(key, address, origin);
+                address.to_string()
+            }
+            None => resolver.pick(key, written, || default::LISTEN.to_string()),
+        };
         if listen.is_empty() {
+            if api.enabled {
+                resolver.error(
+                    key,
+                    "is empty, so the API has nowhere to be served; name an address, or set api.enabled to false",
+                );
+            }
             return HttpConfig { listen: None };
         }
         let address = listen.parse::<SocketAddr>();
@@ -380,6 +411,9 @@ impl File {
                 key,
                 format!("{listen:?} is no address with a port, such as \"127.0.0.1:9464\" or \"[::]:9464\"; \"\" serves nothing"),
             );
+        }
+        if let Some(refusal) = address.as_ref().ok().and_then(|address| api.refusal(*address)) {
+            resolver.error("api", refusal);
         }
         HttpConfig { listen: address.ok() }
     }
@@ -401,6 +435,14 @@ impl File {
         }
         resolver.note(key, shown_url(&endpoint), origin);
         let format = self.telemetry.log_format;
+        let variable = "PGBOSS_PROXY_LOG_FORMAT";
+        if format.is_none() && resolver.variable(variable).as_deref() == Some("json") {
+            resolver.note("telemetry.log_format", "json", Origin::Environment(variable.to_owned()));
+            return TelemetryConfig {
+                otlp_endpoint: Some(endpoint).filter(|endpoint| !endpoint.is_empty()),
+                log_format: LogFormat::Json,
+            };
+        }
         let name = |format| match format {
             LogFormat::Text => "text",
             LogFormat::Json => "json",

@@ -334,11 +334,10 @@ handler = { noop = true }
 #[test]
 fn work_this_release_does_not_do_is_refused() {
     insta::assert_snapshot!(findings(r#"
-[http]
-api_token = "x"
-[api]
-enabled = true
-prefix = "api"
+[worker]
+schedule = true
+[cron]
+monitor_interval = "1m"
 [events]
 enabled = true
 unhandled = "drop"
@@ -370,13 +369,16 @@ zoneinfo = "/nowhere"
 [[schedules]]
 queue = ""
 "#), @r#"
-    3: cron.monitor_interval: must be at most 45s
-    4: cron.worker_interval: must be at least 1s
-    5: cron.clock_interval: must be at most 10m
-    6: cron.ledger_retention: must be at least 1m
-    7: cron.zoneinfo: /nowhere has no time zones: /nowhere: No such file or directory (os error 2)
-    8: schedules[0]: needs cron = "…" or rrule = "…"
-    9: schedules[0].queue: must not be empty
+    3: worker.schedule: this release does not fire schedules; leave the key out and let a Node pg-boss with `schedule: true` fire them
+    5: cron.monitor_interval: must be at most 45s
+    7: events.enabled: [events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it
+    8: events.unhandled: must be "complete" or "hold", not "drop"
+    9: events.handler[0]: needs something to run it: http = "https://…"
+    10: events.handler[0].event: must have 1 to 255 characters
+    12: events.handler[0].retry.max_attempts: must be at least 1
+    13: schedules: [[schedules]]: this release does not fire schedules; remove them, and let a Node pg-boss keep them
+    16: schedules[1]: needs cron = "…" or rrule = "…"
+    17: schedules[1].queue: must not be empty
     "#);
     insta::assert_snapshot!(findings(r#"
 [[schedules]]
@@ -518,7 +520,17 @@ fn every_value_has_its_origin() {
     database.pooler = auto (default)
     worker.name = x (FILE:4)
     worker.concurrency = 7 (FILE:5 with $N)
+    api.enabled = false (default)
     http.listen = 127.0.0.1:9464 (default)
+    upkeep.supervise_interval = 1m (default)
+    upkeep.monitor_interval = 1m (default)
+    upkeep.maintenance_interval = 1d (default)
+    upkeep.queue_cache_interval = 1m (default)
+    upkeep.flow_interval = 1s (default)
+    upkeep.warning_retention_days = 30 (default)
+    upkeep.queue_stat_retention_days = 7 (default)
+    upkeep.persist_warnings = false (default)
+    upkeep.persist_queue_stats = false (default)
     telemetry.otlp_endpoint = http://otel (environment $OTEL_EXPORTER_OTLP_ENDPOINT)
     telemetry.log_format = text (default)
     queues."a b".concurrency = 7 (default)
@@ -726,4 +738,175 @@ handler = { exec = ["x", "hunter2"], env = { A = "hunter2" } }
     let read = report(text, &[("S", "hunter2")]);
     assert!(read.findings.len() >= 3, "{:?}", read.findings);
     assert!(!format!("{read:?}").contains("hunter2"), "{read:#?}");
+}
+
+/// The settings of the API and its address, each as a line.
+fn api_settings(text: &str, environment: &[(&str, &str)]) -> String {
+    let environment: Vec<_> = environment
+        .iter()
+        .copied()
+        .chain([("DATABASE_URL", "postgres://db/app")])
+        .collect();
+    let read = report(text, &environment);
+    let lines: Vec<_> = read
+        .settings
+        .iter()
+        .filter(|setting| setting.key.starts_with("api.") || setting.key.starts_with("http."))
+        .filter(|setting| setting.origin != Origin::Default)
+        .map(|setting| {
+            let origin = setting.origin.to_string();
+            let origin = if origin.contains(':') && !origin.contains('$') {
+                "file"
+            } else {
+                &origin
+            };
+            format!("{} = {} ({origin})", setting.key, setting.value)
+        })
+        .chain(
+            read.findings
+                .iter()
+                .map(|finding| format!("{:?} {}: {}", finding.severity, finding.key, finding.message)),
+        )
+        .collect();
+    lines.join("\n")
+}
+
+#[test]
+fn the_api_is_configured_by_the_variables_of_the_proxy() {
+    let environment = [
+        ("HOST", "0.0.0.0"),
+        ("PORT", "3001"),
+        ("PGBOSS_PROXY_PREFIX", "boss/"),
+        ("PGBOSS_PROXY_REQUEST_LOGGER", "True"),
+        ("PGBOSS_PROXY_EXPOSE_ERRORS", "yes"),
+        ("PGBOSS_PROXY_BODY_LIMIT", "64k"),
+        ("PGBOSS_PROXY_ROUTES_ALLOW", "send, fetch,,strange"),
+        ("PGBOSS_PROXY_ROUTES_DENY", "getqueue"),
+        ("PGBOSS_PROXY_PAGE_DOCS", "false"),
+        ("PGBOSS_PROXY_AUTH_USERNAME", "ada"),
+        ("PGBOSS_PROXY_AUTH_PASSWORD", "hunter2"),
+        ("PGBOSS_PROXY_CORS_ORIGIN", "https://a.example, https://b.example"),
+        ("PGBOSS_PROXY_CORS_MAX_AGE", "60s"),
+    ];
+    insta::assert_snapshot!(api_settings("", &environment), @r#"
+    api.enabled = true (environment $PGBOSS_PROXY_PREFIX)
+    api.prefix = boss/ (environment $PGBOSS_PROXY_PREFIX)
+    api.expose_errors = false (environment $PGBOSS_PROXY_EXPOSE_ERRORS)
+    api.body_limit = 64 (environment $PGBOSS_PROXY_BODY_LIMIT)
+    api.basic_auth = ada:*** (environment $PGBOSS_PROXY_AUTH_USERNAME)
+    api.allow = send,fetch,strange (environment $PGBOSS_PROXY_ROUTES_ALLOW)
+    api.deny = getqueue (environment $PGBOSS_PROXY_ROUTES_DENY)
+    api.log_requests = true (environment $PGBOSS_PROXY_REQUEST_LOGGER)
+    api.cors.origin = https://a.example,https://b.example (environment $PGBOSS_PROXY_CORS_ORIGIN)
+    api.cors.max_age = 60 (environment $PGBOSS_PROXY_CORS_MAX_AGE)
+    api.pages.docs = false (environment $PGBOSS_PROXY_PAGE_DOCS)
+    http.listen = 0.0.0.0:3001 (environment $HOST:$PORT)
+    Notice api.allow: there is no route "strange"; did you mean send?
+    Notice api.deny: there is no route "getqueue"; did you mean getQueue?
+    "#);
+    let read = report("", &environment);
+    assert_eq!(read.config.api.prefix, "/boss");
+    assert_eq!(read.config.api.body_limit, 64);
+    assert!(!format!("{:?}", read).contains("hunter2"));
+
+    // What the file says goes before them, and what it says of an API that is off is all that is looked at.
+    insta::assert_snapshot!(api_settings("[http]\nlisten = '127.0.0.1:1'\n[api]\nprefix = '/'\nallow = ['meta']\ncors.origin = ['*']", &environment[2..6]), @r#"
+    api.enabled = true (environment $PGBOSS_PROXY_PREFIX)
+    api.prefix = / (file)
+    api.expose_errors = false (environment $PGBOSS_PROXY_EXPOSE_ERRORS)
+    api.body_limit = 64 (environment $PGBOSS_PROXY_BODY_LIMIT)
+    api.allow = meta (file)
+    api.log_requests = true (environment $PGBOSS_PROXY_REQUEST_LOGGER)
+    api.cors.origin = * (file)
+    http.listen = 127.0.0.1:1 (file)
+    "#);
+    insta::assert_snapshot!(api_settings("[api]\nenabled = false\n", &environment), @r#"
+    api.enabled = false (file)
+    "#);
+}
+
+#[test]
+fn an_api_without_credentials_is_not_for_others() {
+    let enabled = "[api]\nenabled = true\n[http]\n";
+    insta::assert_snapshot!(api_settings(&format!("{enabled}listen = '0.0.0.0:9464'"), &[]), @r#"
+    api.enabled = true (file)
+    http.listen = 0.0.0.0:9464 (file)
+    Error api: the API would be served without credentials on 0.0.0.0:9464, which others reach; set http.api_token or api.basic_auth, listen on 127.0.0.1, or say api.anonymous = true if something in front asks for credentials
+    "#);
+    insta::assert_snapshot!(api_settings("[api]\nanonymous = true\n", &[("PORT", "80"), ("HOST", "::"), ("PGBOSS_PROXY_PREFIX", "/api")]), @r#"
+    api.enabled = true (environment $PGBOSS_PROXY_PREFIX)
+    api.prefix = /api (environment $PGBOSS_PROXY_PREFIX)
+    api.anonymous = true (file)
+    http.listen = [::]:80 (environment $HOST:$PORT)
+    "#);
+    for safe in [
+        "listen = '0.0.0.0:9464'\napi_token = 't'",
+        "listen = '[::1]:9464'",
+        "listen = '[::ffff:127.0.0.1]:9464'",
+        "listen = '127.8.0.1:9464'",
+    ] {
+        let read = report(&format!("{enabled}{safe}"), &[("DATABASE_URL", "postgres://db/app")]);
+        assert_eq!(read.findings, [], "{safe}");
+    }
+}
+
+#[test]
+fn what_the_api_cannot_be_told_is_refused() {
+    insta::assert_snapshot!(api_settings(r#"
+[http]
+listen = ""
+api_token = "two words"
+[api]
+enabled = true
+prefix = "api"
+body_limit = 0
+basic_auth = { username = "a:b", password = "x" }
+allow = ["sendd"]
+cors = { origin = ["ä"] }
+"#, &[]), @r#"
+    api.enabled = true (file)
+    api.prefix = api (file)
+    api.body_limit = 0 (file)
+    http.api_token = *** (file)
+    api.basic_auth = a:b:*** (file)
+    api.allow = sendd (file)
+    api.cors.origin = ä (file)
+    http.listen =  (file)
+    Error http.listen: is empty, so the API has nowhere to be served; name an address, or set api.enabled to false
+    Error http.api_token: must be made of printable ASCII without spaces: it travels in a header
+    Error api.prefix: must begin with "/"
+    Error api.body_limit: must be at least 1
+    Error api.basic_auth: needs a username, which has no colon, and a password
+    Error api.allow: there is no route "sendd"; did you mean send?
+    Error api.cors: its texts travel in headers: printable ASCII, and none empty
+    "#);
+    insta::assert_snapshot!(api_settings("", &[("PGBOSS_PROXY_AUTH_PASSWORD", "x"), ("PORT", "strange")]), @r#"
+    api.enabled = true (environment $PGBOSS_PROXY_AUTH_PASSWORD)
+    Error api.basic_auth: PGBOSS_PROXY_AUTH_USERNAME is not set; user and password go together
+    Error http.listen: HOST must be an IP address or localhost, and PORT a port's number; or set http.listen, which goes before them
+    "#);
+    insta::assert_snapshot!(api_settings("[http]\napi_token = 'x'", &[]), @r#"
+    http.api_token = *** (file)
+    Notice http.api_token: nobody is asked for it: the API is not served, for api.enabled is false
+    "#);
+}
+
+#[test]
+fn without_a_file_a_program_that_runs_nothing_else_is_the_proxy() {
+    let environment = |name: &str| (name == "DATABASE_URL").then(|| "postgres://db/app".to_owned());
+    let bare = |api_without_file| {
+        let request = Request {
+            environment: &environment,
+            api_without_file,
+            ..Request::process()
+        };
+        let config = read(&request).into_config().expect("a configuration");
+        [config.api.enabled, config.worker.supervise]
+    };
+    assert_eq!([bare(false), bare(true)], [[false, true], [true, false]]);
+    let read = report("", &[("DATABASE_URL", "postgres://db/app"), ("PGBOSS_SCHEMA", "jobs")]);
+    assert_eq!(
+        (read.config.database.schema.as_str(), read.config.api.enabled),
+        ("jobs", false)
+    );
 }

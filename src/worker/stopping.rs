@@ -10,9 +10,12 @@ use super::runs::Counters;
 use crate::job::Outcome;
 use crate::lifecycle::{Lifecycle, Report};
 use crate::observe::{Health, Tracer};
+use crate::server::api::Api;
 
 /// After the grace, how long verdicts and hand-backs may take to be written.
 const FLUSH: Duration = Duration::from_secs(10);
+/// What requests to the API are given, however short the grace for jobs is.
+const LEAST: Duration = Duration::from_secs(2);
 /// After that, how long tasks may take to end.
 const END: Duration = Duration::from_secs(5);
 
@@ -24,6 +27,8 @@ pub(super) struct Stopping {
     pub(super) life: Lifecycle,
     pub(super) claiming: TaskTracker,
     pub(super) runs: Counters,
+    /// Answers until the jobs are done, for they may be calling it.
+    pub(super) api: Option<Api>,
     pub(super) over: CancellationToken,
 }
 
@@ -53,6 +58,11 @@ impl Stopping {
         }
         self.life.hard.cancel();
         let _ = tokio::time::timeout(FLUSH, quiet()).await;
+        if let Some(api) = &self.api
+            && tokio::time::timeout(self.grace.max(LEAST), api.close()).await.is_err()
+        {
+            tracing::warn!("the grace is over; requests to the API are left without an answer");
+        }
         self.over.cancel();
         let hanging = self.life.ended(END).await;
         self.tracer.shutdown().await;

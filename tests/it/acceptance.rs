@@ -4,7 +4,7 @@ mod crash;
 mod demo;
 mod handlers;
 mod metrics;
-mod program;
+pub mod program;
 mod rows;
 mod schema;
 mod setup;

@@ -1,6 +1,7 @@
 //! Integration tests.
 
 mod acceptance;
+mod api;
 mod architecture;
 mod cli;
 mod client;

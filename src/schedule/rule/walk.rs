@@ -11,7 +11,6 @@ use super::clock::Clock;
 use super::days::{Skip, days_between};
 use super::steps::step;
 use super::text::Parts;
-use steps::step;
 
 /// As many days, hours and steps are gone through in search of one occurrence before there is said to be none; days for
 /// about a century.
@@ -347,28 +346,4 @@ fn instant(local: DateTime, zone: &TimeZone) -> Option<i64> {
         AmbiguousOffset::Gap { .. } => return None,
     };
     offset.to_timestamp(local).ok().map(Timestamp::as_second)
-}
-
-#[cfg(not(test))]
-mod steps {
-    pub fn step() {}
-}
-
-/// How many steps have been made by this thread, for tests of how much work something is.
-#[cfg(test)]
-pub(super) mod steps {
-    use std::cell::Cell;
-
-    thread_local!(static STEPS: Cell<usize> = const { Cell::new(0) });
-
-    pub fn step() {
-        STEPS.set(STEPS.get() + 1);
-    }
-
-    /// What was done, and how many steps it took.
-    pub fn of<T>(work: impl FnOnce() -> T) -> (T, usize) {
-        let before = STEPS.get();
-        let done = work();
-        (done, STEPS.get() - before)
-    }
 }

@@ -32,8 +32,38 @@ impl Answer {
 
 /// One request on a connection of its own.
 pub async fn ask(address: SocketAddr, method: &str, path: &str) -> io::Result<Answer> {
+    exchange(address, method, path, &[], None).await
+}
+
+/// A request with headers and a body, whose length is told; panics if it is not answered.
+pub async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, String)],
+    body: Option<&str>,
+) -> Answer {
+    let answer = exchange(address, method, path, headers, body).await;
+    answer.expect("the server answers")
+}
+
+async fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, String)],
+    body: Option<&str>,
+) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    if let Some(body) = body {
+        request += &format!("content-length: {}\r\n", body.len());
+    }
+    request += "\r\n";
+    request += body.unwrap_or_default();
     stream.write_all(request.as_bytes()).await?;
     let mut text = String::new();
     stream.read_to_string(&mut text).await?;
