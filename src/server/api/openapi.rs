@@ -185,6 +185,7 @@ fn answer(answer: Answer) -> Value {
         Answer::Queues => list(reference("Queue")),
         Answer::Stats => list(reference("QueueStats")),
         Answer::Keys => list(json!({ "type": "string" })),
+        Answer::Schedules => list(reference("Schedule")),
         Answer::Bam => list(reference("BamStatus")),
         Answer::Instances => list(reference("Instance")),
         Answer::Preview => reference("RedrivePreview"),

@@ -67,6 +67,9 @@ pub(super) enum Method {
     Subscribe,
     Unsubscribe,
     Publish,
+    Schedule,
+    Unschedule,
+    GetSchedules,
     Supervise,
     ResolveFlow,
     Meta,
@@ -97,6 +100,7 @@ pub(super) enum Answer {
     Queues,
     Stats,
     Keys,
+    Schedules,
     Bam,
     Instances,
     Preview,
@@ -143,6 +147,27 @@ const SEND_OPTIONS: Shape = Shape::Object(&[
     optional("retryBackoff", Shape::Flag),
     optional("retryDelayMax", Shape::Number),
     optional("heartbeatSeconds", Shape::Number),
+]);
+
+const SCHEDULE_OPTIONS: Shape = Shape::Object(&[
+    optional("id", Shape::Text),
+    optional("priority", Shape::Number),
+    optional("startAfter", DATE),
+    optional("singletonKey", Shape::Text),
+    optional("singletonSeconds", Shape::Number),
+    optional("singletonNextSlot", Shape::Flag),
+    optional("group", GROUP),
+    optional("deadLetter", Shape::Text),
+    optional("expireInSeconds", Shape::Number),
+    optional("retentionSeconds", Shape::Number),
+    optional("deleteAfterSeconds", Shape::Number),
+    optional("retryLimit", Shape::Number),
+    optional("retryDelay", Shape::Number),
+    optional("retryBackoff", Shape::Flag),
+    optional("retryDelayMax", Shape::Number),
+    optional("heartbeatSeconds", Shape::Number),
+    optional("tz", Shape::Text),
+    optional("key", Shape::Text),
 ]);
 
 const UPDATE_OPTIONS: Shape = Shape::Object(&[
@@ -339,8 +364,16 @@ const PUBLISH: Shape = Shape::Object(&[
     optional("data", NULLABLE_DATA),
     optional("options", SEND_OPTIONS),
 ]);
+const SCHEDULE: Shape = Shape::Object(&[
+    required("name", Shape::Name),
+    required("cron", Shape::Text),
+    optional("data", NULLABLE_DATA),
+    optional("options", SCHEDULE_OPTIONS),
+]);
+const UNSCHEDULE: Shape = Shape::Object(&[required("name", Shape::Name), optional("key", Shape::Text)]);
 const NOTHING: Shape = Shape::Object(&[]);
 const NAMES: Shape = Shape::Object(&[optional("names", MORE_OR_ONE)]);
+const SCHEDULES: Shape = Shape::Object(&[optional("name", Shape::Text), optional("key", Shape::Text)]);
 const STATS: Shape = Shape::Object(&[
     required("name", Shape::Name),
     optional("from", Shape::Moment),
@@ -410,7 +443,7 @@ const fn get(
 
 /// All of them, in the order in which they are described.
 #[rustfmt::skip]
-pub(super) static ROUTES: [Route; 43] = [
+pub(super) static ROUTES: [Route; 46] = [
     post("send", Method::Send, "jobs", &SEND, Answer::Id, "Sends a job; null where the queue's policy or a throttle keeps it out"),
     post("sendAfter", Method::SendAfter, "jobs", &SEND_AFTER, Answer::Id, "Sends a job that may run after so many seconds, or at a date"),
     post("sendThrottled", Method::SendThrottled, "jobs", &SEND_IN_SLOT, Answer::Id, "Sends a job unless one was sent in this slot of so many seconds"),
@@ -447,6 +480,9 @@ pub(super) static ROUTES: [Route; 43] = [
     post("subscribe", Method::Subscribe, "events", &SUBSCRIPTION, Answer::Nothing, "Has a queue get a job for each event of a name"),
     post("unsubscribe", Method::Unsubscribe, "events", &SUBSCRIPTION, Answer::Nothing, "Ends that"),
     post("publish", Method::Publish, "events", &PUBLISH, Answer::Nothing, "Sends a job to each queue that subscribed to an event"),
+    post("schedule", Method::Schedule, "schedules", &SCHEDULE, Answer::Nothing, "Has jobs sent by the clock"),
+    post("unschedule", Method::Unschedule, "schedules", &UNSCHEDULE, Answer::Nothing, "Ends that"),
+    get("getSchedules", Method::GetSchedules, "schedules", Some(&SCHEDULES), Answer::Schedules, "Shows schedules"),
     post("supervise", Method::Supervise, "system", &PERHAPS_NAMED, Answer::Nothing, "Runs one pass of supervision now"),
     post("resolveFlow", Method::ResolveFlow, "system", &NOTHING, Answer::Nothing, "Releases the jobs whose dependencies are complete now"),
     get("meta", Method::Meta, "system", None, Answer::Meta, "The names of states, policies and events"),

@@ -138,6 +138,23 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Its properties as they were written; those that have no place in options (moments, data, lists) are left out.
+    pub fn json(&self) -> serde_json::Map<String, serde_json::Value> {
+        let value = |value: &Value<'_>| match value {
+            Value::Flag(flag) => Some((*flag).into()),
+            Value::Text(text) => Some(text.as_ref().into()),
+            // JavaScript writes no fraction where there is none.
+            Value::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => Some((*number as i64).into()),
+            Value::Number(number) => Some((*number).into()),
+            Value::Table(table) => Some(table.json().into()),
+            Value::Null | Value::Moment(_) | Value::Data(_) | Value::Numbers(_) | Value::List(_) => None,
+        };
+        let properties = self.0.iter();
+        properties
+            .filter_map(|(name, given)| Some(((*name).to_owned(), value(given)?)))
+            .collect()
+    }
+
     /// The tables of a list.
     pub fn tables(&self, name: &str) -> impl Iterator<Item = &Table<'a>> {
         let values = match self.get(name) {
