@@ -332,12 +332,8 @@ handler = { noop = true }
 }
 
 #[test]
-fn work_this_release_does_not_do_is_refused() {
+fn events_that_mean_nothing_are_refused() {
     insta::assert_snapshot!(findings(r#"
-[worker]
-schedule = true
-[cron]
-monitor_interval = "1m"
 [events]
 enabled = true
 unhandled = "drop"
@@ -346,14 +342,10 @@ event = ""
 module = "m"
 retry = { max_attempts = 0 }
 "#), @r#"
-    3: http.api_token: this release does not serve the /api routes; leave the key out
-    5: api.enabled: [api] enabled = true: this release does not serve the /api routes; set it to false
-    6: api.prefix: must begin with "/"
-    8: events.enabled: [events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it
-    9: events.unhandled: must be "complete" or "hold", not "drop"
-    10: events.handler[0]: needs something to run it: http = "https://…"
-    11: events.handler[0].event: must have 1 to 255 characters
-    13: events.handler[0].retry.max_attempts: must be at least 1
+    4: events.unhandled: must be "complete" or "hold", not "drop"
+    5: events.handler[0]: needs one of http = "https://…", exec = ["program", …], noop = true, log = true
+    6: events.handler[0].event: must have 1 to 255 characters
+    8: events.handler[0].retry.max_attempts: must be at least 1
     "#);
 }
 
@@ -369,16 +361,13 @@ zoneinfo = "/nowhere"
 [[schedules]]
 queue = ""
 "#), @r#"
-    3: worker.schedule: this release does not fire schedules; leave the key out and let a Node pg-boss with `schedule: true` fire them
-    5: cron.monitor_interval: must be at most 45s
-    7: events.enabled: [events] enabled = true: this release does not relay events yet; set it to false and let the app's own worker do it
-    8: events.unhandled: must be "complete" or "hold", not "drop"
-    9: events.handler[0]: needs something to run it: http = "https://…"
-    10: events.handler[0].event: must have 1 to 255 characters
-    12: events.handler[0].retry.max_attempts: must be at least 1
-    13: schedules: [[schedules]]: this release does not fire schedules; remove them, and let a Node pg-boss keep them
-    16: schedules[1]: needs cron = "…" or rrule = "…"
-    17: schedules[1].queue: must not be empty
+    3: cron.monitor_interval: must be at most 45s
+    4: cron.worker_interval: must be at least 1s
+    5: cron.clock_interval: must be at most 10m
+    6: cron.ledger_retention: must be at least 1m
+    7: cron.zoneinfo: /nowhere has no time zones: /nowhere: No such file or directory (os error 2)
+    8: schedules[0]: needs cron = "…" or rrule = "…"
+    9: schedules[0].queue: must not be empty
     "#);
     insta::assert_snapshot!(findings(r#"
 [[schedules]]
@@ -522,15 +511,6 @@ fn every_value_has_its_origin() {
     worker.concurrency = 7 (FILE:5 with $N)
     api.enabled = false (default)
     http.listen = 127.0.0.1:9464 (default)
-    upkeep.supervise_interval = 1m (default)
-    upkeep.monitor_interval = 1m (default)
-    upkeep.maintenance_interval = 1d (default)
-    upkeep.queue_cache_interval = 1m (default)
-    upkeep.flow_interval = 1s (default)
-    upkeep.warning_retention_days = 30 (default)
-    upkeep.queue_stat_retention_days = 7 (default)
-    upkeep.persist_warnings = false (default)
-    upkeep.persist_queue_stats = false (default)
     telemetry.otlp_endpoint = http://otel (environment $OTEL_EXPORTER_OTLP_ENDPOINT)
     telemetry.log_format = text (default)
     queues."a b".concurrency = 7 (default)
