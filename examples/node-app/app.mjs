@@ -79,7 +79,9 @@ async function reserveStock (headers, body) {
   } catch {
     return [401, { error: 'not signed by our worker' }]
   }
-  reserved.add(headers['event-id'])
+  const { orderId } = JSON.parse(body).data
+  if (!orderId) return [422, { error: 'an order without a number' }]
+  reserved.add(orderId)
   return [200, { reserved: reserved.size }]
 }
 
@@ -122,6 +124,8 @@ server.listen(Number(PORT), HOST, () => console.log(`listening at http://127.0.0
 // Something to look at in the dashboards: so many jobs a second, of which some are tried twice and a few die.
 let demo
 if (Number(DEMO_RATE) > 0) {
+  const { outbox } = await import('./events.mjs')
+  const emit = await outbox(boss.getDb())
   let sent = 0
   demo = setInterval(async () => {
     const n = sent++
@@ -130,6 +134,8 @@ if (Number(DEMO_RATE) > 0) {
       if (n % 4 === 0) await boss.send('thumbnail', { picture: n })
       else await boss.send('email', { to })
       if (n % 20 === 0) await boss.send('report', { n })
+      // Every order is reported twice, and handled once; one in twenty has no number, and is dead.
+      if (n % 5 === 0) await emit('order:completed', { orderId: n % 100 === 0 ? null : `o-${Math.floor(n / 10)}` })
     } catch (error) {
       console.error(error)
     }

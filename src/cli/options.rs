@@ -160,7 +160,7 @@ impl DatabaseOptions {
     /// # Errors
     /// Where there is no database, or no pg-boss in it that is spoken.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        self.open(1)?.connect().await
+        self.open(2)?.connect().await
     }
 
     fn request(&self) -> Request<'_> {

@@ -37,6 +37,9 @@ impl Proxy {
         });
         let mut config = report.into_config().expect("a configuration");
         config.api.enabled = true;
+        // As where no file is read.
+        config.worker.supervise = false;
+        config.worker.schedule = false;
         Proxy::with(config).await
     }
 

@@ -101,7 +101,8 @@ async fn a_verdict_whose_answer_was_lost_is_told_as_what_it_came_to() {
         schema
             .execute("update {schema}.queue set dead_letter = 'dead' where name = 'q'")
             .await;
-        schema.jobs("q", 2).await;
+        // One job: two might be settled by two statements.
+        schema.jobs("q", 1).await;
         let (seen, gate) = (Seen::default(), CancellationToken::new());
         let run = {
             let (seen, gate) = (seen.clone(), gate.clone());
@@ -119,20 +120,20 @@ async fn a_verdict_whose_answer_was_lost_is_told_as_what_it_came_to() {
             })
         };
         let crew = Crew::start(config, [("q", run)]);
-        seen.until(2).await;
+        seen.until(1).await;
         lose_the_answers(&schema, &proxy, 1, || gate.cancel()).await;
         schema
             .until(
-                "(select count(*) from {schema}.job where name = 'q' and state in ('completed', 'retry', 'failed')) = 2",
+                "(select count(*) from {schema}.job where name = 'q' and state in ('completed', 'retry', 'failed')) = 1",
             )
             .await;
         assert_eq!(crew.processed("q", outcome), 0, "nobody knows yet");
         proxy.cut();
         proxy.set(Mode::Pass);
-        crew.until_processed("q", outcome, 2).await;
+        crew.until_processed("q", outcome, 1).await;
         assert_eq!(crew.processed("q", Outcome::Fenced), 0);
         if outcome == Outcome::DeadLettered {
-            assert_eq!(schema.states("dead").await, json!({ "created": 2 }), "one copy each");
+            assert_eq!(schema.states("dead").await, json!({ "created": 1 }), "one copy");
         }
         crew.stop().await;
     }
