@@ -94,7 +94,7 @@ pub enum Done {
 pub async fn run(cli: Cli) -> ExitCode {
     let mut page = Page::standard();
     let ended = match cli.command {
-        Command::Demo(demo) => demo.run(&mut page).await,
+        Command::Demo(demo) => Box::pin(demo.run(&mut page)).await,
         Command::Run(run) => run.run().await,
         Command::Check(check) => check.run(&mut page).await,
         Command::Doctor(doctor) => doctor.run(&mut page).await,

@@ -278,14 +278,8 @@ fn the_keys_of_the_configuration_are_those_that_are_read() {
         let keys = resolved(&schema, node)["properties"].as_object().expect("keys").keys();
         there.extend(keys.map(|key| format!("{section}.{key}")));
     }
-    // Work that this release does not do; README says so of the sections, and these belong to them.
-    let later = "http.api_token";
-    assert!(there.remove(later), "{later}");
     // A list, which has a row of its own.
     there.insert("schedules".to_owned());
-    for later in ["worker.schedule"] {
-        assert!(there.remove(later), "{later}");
-    }
     let named: BTreeSet<String> = table(README, "| key | default |")
         .iter()
         .flat_map(|row| row[0].split(", ").map(|key| key.trim_matches('`').to_owned()))
