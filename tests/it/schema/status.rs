@@ -63,9 +63,23 @@ async fn a_fresh_install_is_described() {
             "upsert_by_key",
             "retry_delay_max",
             "backoff_floor",
+            "schedule_kind",
+            "schedule_slot",
             "job_now",
             "priority_index",
+            "start_now",
+            "retry_clears",
             "live_index",
+            "keep_forever",
+            "ready_count",
+            "flow_resolver",
+            "queue_history",
+            "deferred_waits",
+            "reindex",
+            "monitor_claim",
+            "throughput",
+            "latency",
+            "retained_count",
         ]
     );
     assert_eq!(
