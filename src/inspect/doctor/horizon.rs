@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Diagnosis, Urgency, lasting};
 use crate::dialect::{Capability, Dialect};
+use crate::events::DEAD_LETTERS;
 use crate::queue::{Queue, Settings};
 
 /// The longest a failed attempt may have to wait for the next, in seconds, by the rule of that release. `retry` counts from 0.
@@ -39,10 +40,14 @@ fn last_attempt(settings: &Settings, dialect: &Dialect) -> f64 {
 }
 
 pub(super) fn lint(queues: &[Queue], dialect: &Dialect) -> Vec<Diagnosis> {
-    queues.iter().flat_map(|queue| of(queue, dialect)).collect()
+    let is_dead_letter_queue = |name| queues.iter().any(|other| other.dead_letter.as_ref() == Some(name));
+    queues
+        .iter()
+        .flat_map(|queue| of(queue, is_dead_letter_queue(&queue.name), dialect))
+        .collect()
 }
 
-fn of(queue: &Queue, dialect: &Dialect) -> Vec<Diagnosis> {
+fn of(queue: &Queue, is_dead_letter_queue: bool, dialect: &Dialect) -> Vec<Diagnosis> {
     let settings = &queue.settings;
     let mut found = Vec::new();
     let mut say = |severity, code, message: String, evidence, mend: String| {
@@ -91,8 +96,11 @@ fn of(queue: &Queue, dialect: &Dialect) -> Vec<Diagnosis> {
             format!("strawboss queues update {} --delete-after 7d", queue.name),
         );
     }
-    let internal = queue.name.as_str().starts_with("__");
-    if queue.dead_letter.is_none() && settings.retry_limit.unwrap_or(2) > 0 && !internal {
+    // Deliveries of events name theirs in each job.
+    let internal = ["__", "event.", DEAD_LETTERS]
+        .iter()
+        .any(|start| queue.name.as_str().starts_with(start));
+    if queue.dead_letter.is_none() && settings.retry_limit.unwrap_or(2) > 0 && !internal && !is_dead_letter_queue {
         say(
             Urgency::Info,
             "no_dead_letter_queue",
