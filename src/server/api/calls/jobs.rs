@@ -166,6 +166,9 @@ impl Backend {
 
     pub(super) async fn get_job_by_id(&self, table: &Table<'_>) -> Done {
         let id = id(table.text("id").unwrap_or_default())?;
+        if table.flag("includeArchive") == Some(true) {
+            return json(&self.client.get_job_by_id_or_archived(name(table), id).await?);
+        }
         json(&self.client.get_job_by_id(name(table), id).await?)
     }
 
