@@ -199,6 +199,7 @@ fn changes(table: &Table<'_>) -> Result<(Waiting, JobChanges), Failure> {
         _ => return Err(Failure::new("exactly one of id or singletonKey is required")),
     };
     let changes = JobChanges {
+        trace: None,
         data: match table.get("data") {
             Some(Value::Null) => serde_json::value::to_raw_value(&()).ok(),
             _ => data(table),
