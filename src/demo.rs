@@ -35,6 +35,8 @@ pub use shared::shared_server;
 /// How the demo's schema is named in somebody's own database, where `pgboss` may be in use. What follows is of chance: a
 /// schema that is dropped at the end must be one that was made for it.
 const SCHEMA: &str = "strawboss_demo_";
+/// The database of a private server that the demo leaves to whoever wants to try something of his own.
+const EMPTY: &str = "app";
 /// After which time without any progress the demo gives up.
 const STUCK: Duration = Duration::from_secs(60);
 /// How often the figures are read.
@@ -204,6 +206,11 @@ impl Demo {
         self.place.cluster.as_ref().map(Cluster::url)
     }
 
+    /// Where in the private server an empty database is.
+    pub fn empty_database(&self) -> Option<String> {
+        self.place.cluster.as_ref().map(|cluster| cluster.url_of(EMPTY))
+    }
+
     /// Its pg-boss schema.
     pub fn schema(&self) -> &str {
         &self.place.schema
@@ -312,6 +319,10 @@ impl Place {
             }
         };
         let database = Database::new(&Settings::parse(&url)?)?;
+        if cluster.is_some() {
+            let create = format!("CREATE DATABASE {EMPTY}");
+            database.client().await?.batch(&create).await?;
+        }
         schema::install(&database, &schema).await?;
         say(&format!("Installed pg-boss's schema as \"{schema}\""));
         let (own, outbox) = match cluster {

@@ -224,7 +224,13 @@ fn look_around(page: &mut Page, demo: &Running) -> std::io::Result<()> {
         "  strawboss send welcome-email '{{\"n\": 1}}' --schema {}",
         demo.schema()
     ))?;
-    page.line(&format!("  curl http://{}/metrics", demo.http()))
+    page.line(&format!("  curl http://{}/metrics", demo.http()))?;
+    if let Some(url) = demo.empty_database() {
+        page.line("")?;
+        page.line("For an app of your own there is an empty database:")?;
+        page.line(&format!("  export DATABASE_URL='{url}'"))?;
+    }
+    Ok(())
 }
 
 fn text(value: &Value) -> String {

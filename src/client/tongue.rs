@@ -10,6 +10,9 @@ use crate::postgres::{Class, Executor};
 /// How long what was read of a schema is taken for granted.
 const FRESH: Duration = Duration::from_secs(60);
 
+/// How long a call waits for the first look of whoever watches the schema: a program that has just started knows nothing yet.
+const FIRST: Duration = Duration::from_secs(2);
+
 /// Where a client has its dialect from.
 #[derive(Clone)]
 pub(super) struct Tongue {
@@ -49,7 +52,7 @@ impl Tongue {
     pub(super) async fn dialect(&self, road: &impl Executor) -> Result<Arc<Dialect>, Error> {
         let known = match &self.source {
             Source::Watched(watch) => {
-                let spoken = watch.now();
+                let spoken = watch.known(FIRST).await;
                 return spoken
                     .dialect()
                     .cloned()

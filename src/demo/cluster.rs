@@ -119,8 +119,13 @@ impl Cluster {
 
     /// Where clients connect; carries the password, so it is not for logs.
     pub fn url(&self) -> String {
+        self.url_of("postgres")
+    }
+
+    /// The same for another database of it.
+    pub fn url_of(&self, database: &str) -> String {
         format!(
-            "postgres://{SUPERUSER}:{}@127.0.0.1:{}/postgres",
+            "postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}",
             self.password, self.port
         )
     }

@@ -105,6 +105,14 @@ impl Watch {
         self.latest.borrow().clone()
     }
 
+    /// What is known, as soon as the database has answered for the first time, or after so long.
+    pub async fn known(&self, patience: Duration) -> Spoken {
+        let mut receiver = self.receiver.clone();
+        let answered = receiver.wait_for(|spoken| !matches!(spoken, Spoken::Unknown(_)));
+        let _ = tokio::time::timeout(patience, answered).await;
+        self.now()
+    }
+
     /// Asks for a look at once: a statement met something undefined.
     pub fn nudge(&self) {
         self.nudge.notify_one();

@@ -1,14 +1,21 @@
 //! What is there, told alike.
 
+use std::time::Duration;
+
 use chrono::Utc;
 use serde_json::{Value, json};
+use strawboss::Client;
 use strawboss::client::{FetchOptions, GroupLimit};
+use strawboss::dialect::Watcher;
 use strawboss::inspect::{Aggregate, FindJobs, StatsOptions};
+use strawboss::observe::{Health, Metrics};
+use strawboss::postgres::{Database, Settings};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Both;
 use crate::differential::{id, job, on_releases};
-use crate::support::{Boss, Release};
+use crate::support::{Boss, Release, Schema, needs_node};
 
 fn uuid(n: u32) -> Uuid {
     id(n).parse().expect("an id")
@@ -523,3 +530,27 @@ async fn the_schema_and_its_keys(release: Release) {
 }
 
 on_releases!(every: jobs_found_and_fetched, statistics, the_schema_and_its_keys);
+
+#[tokio::test]
+async fn a_call_waits_for_the_first_look_of_whoever_watches_the_schema() {
+    needs_node!();
+    let schema = Schema::new(Release::NEWEST).await;
+    let settings = Settings::parse(&schema.url).expect("a URL");
+    let database = Database::new(&settings).expect("a pool");
+    let (watcher, watch) = Watcher::new(database.clone(), &schema.name, Vec::new(), Metrics::new());
+    let client = Client::watching(database, &schema.name, watch);
+    let stop = CancellationToken::new();
+    let looks = async {
+        // The call has been made by now, and nothing is known.
+        watcher
+            .run(Health::new().register("watch", Duration::from_secs(60)), stop.clone())
+            .await;
+    };
+    let asks = async {
+        let queues = client.get_queues(None::<Vec<&str>>).await;
+        stop.cancel();
+        queues
+    };
+    let (queues, ()) = tokio::join!(biased; asks, looks);
+    assert!(queues.expect("read").is_empty());
+}
