@@ -26,5 +26,6 @@ mod schema;
 mod server;
 mod support;
 mod support_itself;
+mod top;
 mod upkeep;
 mod worker;

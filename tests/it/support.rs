@@ -10,6 +10,7 @@ pub mod proxy;
 pub mod schema;
 pub mod server;
 pub mod sink;
+pub mod terminal;
 pub mod wait;
 
 pub use node::{Boss, Release};
