@@ -197,10 +197,9 @@ impl Capability {
             Capability::TraceContext => "12.36",
             Capability::UpsertByKey => "12.37",
             Capability::RetryClears => "12.26",
-            Capability::StartNow
-            | Capability::LiveIndex
-            | Capability::FinishedIndex
-            | Capability::RetainedCount => "12.38",
+            Capability::StartNow | Capability::LiveIndex | Capability::FinishedIndex | Capability::RetainedCount => {
+                "12.38"
+            }
             Capability::KeepForever => "12.6",
             Capability::ReadyCount => "12.21",
             Capability::FlowResolver => "12.22",

@@ -14,18 +14,18 @@ pub(super) const FINISHED: Template = Template(include_str!("finished.sql"));
 /// The statement behind [`failures`].
 pub(super) const FAILURES: Template = Template(include_str!("failures.sql"));
 
-/// Jobs of a queue that have ended lately are counted up to here.
-const CAP: i64 = 20_000;
+/// Jobs of a queue that have ended lately are counted up to here; what the last of them took says the rate beyond.
+const CAP: i64 = 10_000;
 
-/// How many jobs of a queue have ended lately.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How fast the jobs of a queue have ended lately, whoever ran them.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Finished {
     /// The queue.
     pub queue: String,
-    /// Jobs that completed.
-    pub completed: i64,
-    /// Jobs that failed for good.
-    pub failed: i64,
+    /// Jobs that completed, a second.
+    pub completed: f64,
+    /// Jobs that failed for good, a second.
+    pub failed: f64,
 }
 
 /// A job whose last attempt has failed.
@@ -43,12 +43,12 @@ pub struct Failure {
     pub retry_limit: i32,
     /// When the attempt began.
     pub began: Option<DateTime<Utc>>,
-    /// What was said of it; empty where nothing was.
+    /// What was said of it; empty where that was no text.
     pub message: String,
 }
 
-/// Counts the jobs of these queues that have ended within the `window`, whoever ran them, up to 20,000 of a queue. `None`
-/// where no index leads to them (before schema 46).
+/// How fast the jobs of these queues have ended within the `window`; of a queue the last 10,000 are looked at. `None` where
+/// no index leads to them (before schema 46).
 ///
 /// # Errors
 /// What the database says.
@@ -66,7 +66,11 @@ pub async fn finished(
     let rows = executor
         .query(
             &sql,
-            &[(&queues, Type::TEXT_ARRAY), (&seconds, Type::FLOAT8), (&CAP, Type::INT8)],
+            &[
+                (&queues, Type::TEXT_ARRAY),
+                (&seconds, Type::FLOAT8),
+                (&CAP, Type::INT8),
+            ],
         )
         .await?;
     let read = |row: &tokio_postgres::Row| {

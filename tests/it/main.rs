@@ -18,6 +18,7 @@ mod gauges;
 mod handler;
 mod home;
 mod lifecycle;
+mod logs;
 mod observe;
 mod postgres;
 mod readme;

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod crew;
+pub mod lines;
 pub mod node;
 pub mod otlp;
 pub mod pooler;

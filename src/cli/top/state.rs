@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 
+use chrono::{DateTime, Utc};
+
 use super::look::{Look, Queue};
 use crate::inspect::Failure;
 
@@ -73,6 +75,8 @@ pub(super) enum Wish {
 pub(super) struct State {
     /// What was seen last.
     pub look: Look,
+    /// When the database was last seen.
+    pub as_of: Option<DateTime<Utc>>,
     /// The order of the queues.
     pub order: Order,
     /// Only queues that have this in their name.
@@ -83,13 +87,24 @@ pub(super) struct State {
     pub frozen: bool,
     /// The keys are shown.
     pub help: bool,
-    /// Only failures of the queue under the cursor are shown.
+    /// The queue under the cursor is looked at closely.
     pub narrow: bool,
     /// The name of the queue under the cursor, which stays under it when the order changes.
     chosen: Option<String>,
 }
 
 impl State {
+    /// Takes in what was seen. Where the database was not, what was seen of it before stays.
+    pub fn see(&mut self, look: Look, now: DateTime<Utc>) {
+        if look.trouble.is_some() {
+            self.look.trouble = look.trouble;
+            self.look.here = look.here;
+        } else {
+            self.look = look;
+            self.as_of = Some(now);
+        }
+    }
+
     /// The queues as they are shown.
     pub fn queues(&self) -> Vec<&Queue> {
         let filter = self.filter.to_lowercase();
@@ -104,7 +119,10 @@ impl State {
             Order::Oldest => shown.sort_by(|a, b| b.figures.oldest.total_cmp(&a.figures.oldest)),
             Order::Active => shown.sort_by_key(|queue| Reverse(queue.figures.active)),
             Order::Failed => shown.sort_by_key(|queue| Reverse(queue.figures.failed)),
-            Order::Rate => shown.sort_by(|a, b| b.done.unwrap_or(-1.0).total_cmp(&a.done.unwrap_or(-1.0))),
+            Order::Rate => {
+                let done = |queue: &Queue| queue.rate.map_or(-1.0, |rate| rate.completed);
+                shown.sort_by(|a, b| done(b).total_cmp(&done(a)));
+            }
         }
         shown
     }
@@ -115,7 +133,7 @@ impl State {
         shown.iter().position(|queue| queue.figures.name == *chosen)
     }
 
-    /// The queue whose failures alone are shown.
+    /// The queue that is looked at closely, whose failures alone are shown.
     pub fn narrowed(&self) -> Option<&str> {
         self.chosen.as_deref().filter(|_| self.narrow)
     }
@@ -187,17 +205,18 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::top::here::Rate;
     use crate::inspect::QueueFigures;
 
     fn state() -> State {
-        let queue = |name: &str, ready, oldest, done| Queue {
+        let queue = |name: &str, ready, oldest, done: Option<f64>| Queue {
             figures: QueueFigures {
                 name: name.to_owned(),
                 ready: Some(ready),
                 oldest,
                 ..QueueFigures::default()
             },
-            done,
+            rate: done.map(|completed| Rate { completed, failed: 0.0 }),
             ..Queue::default()
         };
         let queues = vec![
@@ -233,7 +252,10 @@ mod tests {
         type_in(&mut state, "s");
         assert_eq!(names(&state), ["email", "report", "thumbnail"]);
         type_in(&mut state, "sss");
-        assert_eq!((state.order, names(&state)), (Order::Rate, vec!["thumbnail", "email", "report"]));
+        assert_eq!(
+            (state.order, names(&state)),
+            (Order::Rate, vec!["thumbnail", "email", "report"])
+        );
         type_in(&mut state, "s");
         assert_eq!(state.order, Order::Name);
     }
@@ -261,7 +283,11 @@ mod tests {
         state.obey(Wish::Move(1));
         assert_eq!(state.cursor(&state.queues()), Some(1));
         type_in(&mut state, "s");
-        assert_eq!(state.cursor(&state.queues()), Some(0), "the same queue, which comes first now");
+        assert_eq!(
+            state.cursor(&state.queues()),
+            Some(0),
+            "the same queue, which comes first now"
+        );
         type_in(&mut state, "G");
         assert_eq!(state.cursor(&state.queues()), Some(2));
         type_in(&mut state, "jg");

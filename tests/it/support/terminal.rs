@@ -4,24 +4,32 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::wait::PATIENCE;
 
 /// A terminal with a program in it; dropped, both end.
 pub struct Terminal {
     socket: PathBuf,
+    /// Has the process of the program in it.
+    process: PathBuf,
     _directory: tempfile::TempDir,
 }
 
 impl Terminal {
-    /// Runs a command line of the shell in a terminal of this size. When it ends, its exit code is shown and a shell waits.
+    /// Runs a command, of which nothing needs quotes, in a terminal of this size. When it ends, its exit code is shown and a
+    /// shell waits.
     pub fn run(command: &str, columns: u16, rows: u16) -> Terminal {
         let directory = tempfile::tempdir().expect("a directory");
         let terminal = Terminal {
             socket: directory.path().join("tmux"),
+            process: directory.path().join("process"),
             _directory: directory,
         };
         let (columns, rows) = (columns.to_string(), rows.to_string());
-        let then = format!("{command}; echo \"ended with $?\"; exec sh");
+        let noted = format!("echo $$ > {}; exec {command}", terminal.process.display());
+        let then = format!("sh -c '{noted}'; echo \"ended with $?\"; exec sh");
         let began = terminal.tmux(&[
             "-f",
             "/dev/null",
@@ -58,12 +66,24 @@ impl Terminal {
         String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p"]).stdout).into_owned()
     }
 
-    /// The process of the program, which the shell has started.
-    pub fn program(&self) -> String {
-        let shell = self.tmux(&["list-panes", "-F", "#{pane_pid}"]).stdout;
-        let shell = String::from_utf8_lossy(&shell).trim().to_owned();
-        let children = Command::new("pgrep").args(["-P", &shell]).output().expect("pgrep runs");
-        String::from_utf8_lossy(&children.stdout).trim().to_owned()
+    /// Whether the program has taken the terminal's other screen, as those do that draw all of it.
+    pub fn is_taken(&self) -> bool {
+        let taken = self.tmux(&["display-message", "-p", "#{alternate_on}"]).stdout;
+        String::from_utf8_lossy(&taken).trim() == "1"
+    }
+
+    /// Sends the program a signal.
+    pub fn signal(&self, signal: Signal) {
+        let process = std::fs::read_to_string(&self.process).expect("the program was started");
+        let process = process.trim().parse().expect("a number");
+        kill(Pid::from_raw(process), signal).expect("it runs");
+    }
+
+    /// Holds the terminal to being in order: what is typed is shown, and obeyed.
+    pub async fn until_in_order(&self) {
+        self.press(&["echo back-$((40+2))", "Enter"]);
+        let screen = self.until_shown("back-42").await;
+        assert!(!self.is_taken() && screen.contains("echo back-"), "{screen}");
     }
 
     /// Waits until the screen is as it should be, and returns it.
@@ -86,13 +106,13 @@ impl Terminal {
 
     fn tmux(&self, arguments: &[&str]) -> Output {
         Command::new("tmux")
-            .arg("-S")
+            .args(["-u", "-S"])
             .arg(&self.socket)
             .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("TERM", "xterm-256color")
             .env("LC_ALL", "C.UTF-8")
-            .env_remove("NO_COLOR")
-            .env_remove("TMUX")
             .output()
             .expect("tmux runs; install it (Debian: apt-get install tmux)")
     }
