@@ -133,13 +133,20 @@ async fn a_person_sees_queues_workers_circuits_and_failures() {
     let screen = terminal.until_shown("dead letter queue -").await;
     assert!(!screen.contains("the mail server"), "{screen}");
     assert!(screen.contains("retries 2 after 0s  expires after 15m"), "{screen}");
-    terminal.press(&["Escape", "/", "m", "a", "i"]);
+    // Escape and another key at once would be that key with Alt.
+    terminal.press(&["Escape"]);
+    terminal.until_shown("the mail server says").await;
+    terminal.press(&["/", "m", "a", "i"]);
     terminal
         .until("only email", |screen| {
             screen.contains("/mai") && !screen.contains("\nreport ")
         })
         .await;
-    terminal.press(&["Escape", "?"]);
+    terminal.press(&["Escape"]);
+    terminal
+        .until("the filter to be gone", |screen| screen.contains("\nreport "))
+        .await;
+    terminal.press(&["?"]);
     terminal.until_shown("order by name, ready, oldest").await;
     terminal.press(&["?"]);
     terminal.resize(70, 15);

@@ -150,7 +150,7 @@ impl View<'_> {
         let mut lines = vec![Line::from(vec![
             Span::styled("strawboss top", Paint::bold()),
             Span::raw(format!(
-                "  {}{frozen}  {place}{schema}",
+                "  {}{frozen}  {schema}{place}",
                 self.now.format("%H:%M:%S UTC")
             )),
         ])];

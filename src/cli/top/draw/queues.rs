@@ -82,11 +82,12 @@ pub(super) fn draw(view: &View<'_>, area: Rect, screen: &mut Buffer) {
     let queues = state.queues();
     let columns = fitting(usize::from(area.width));
     let remarked = columns.iter().any(|column| column.name.is_empty());
+    // That it is paused is said of a queue in any case, if need be behind its name.
     let names: Vec<_> = queues
         .iter()
         .map(|queue| match (&queue.paused, remarked) {
-            (Some(_), false) => format!("{} (paused)", harmless(&queue.figures.name)),
-            _ => harmless(&queue.figures.name),
+            (Some(_), false) => (harmless(&queue.figures.name), " (paused)"),
+            _ => (harmless(&queue.figures.name), ""),
         })
         .collect();
     let heading = format!("QUEUE by {}", state.order.word());
@@ -94,7 +95,8 @@ pub(super) fn draw(view: &View<'_>, area: Rect, screen: &mut Buffer) {
     // The name takes what it needs, the remark what is left.
     let others: usize = columns.iter().map(|column| column.width + 1).sum();
     let room = usize::from(area.width).saturating_sub(others);
-    let longest = names.iter().map(|name| width(name)).chain([width(&heading)]).max();
+    let longest = names.iter().map(|(name, mark)| width(name) + mark.len());
+    let longest = longest.chain([width(&heading)]).max();
     let named = longest.unwrap_or(NAME).clamp(NAME.min(room), room);
     let remark = columns
         .last()
@@ -117,8 +119,8 @@ pub(super) fn draw(view: &View<'_>, area: Rect, screen: &mut Buffer) {
             }
         }
     };
-    let rows = queues.iter().zip(names).map(|(queue, name)| {
-        let name = Cell::new(cut(name, named));
+    let rows = queues.iter().zip(names).map(|(queue, (name, mark))| {
+        let name = Cell::new(cut(name, named.saturating_sub(mark.len())) + mark);
         Row::new(
             [name]
                 .into_iter()

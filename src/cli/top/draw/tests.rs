@@ -94,7 +94,7 @@ fn screen(state: &State, width: u16, height: u16) -> String {
 fn everything_is_on_a_wide_screen() {
     let screen = screen(&seen(), 140, 30);
     for text in [
-        "03:04:05 UTC  pgboss of app on db:5432  schema 46",
+        "03:04:05 UTC  schema 46  pgboss of app on db:5432",
         "queues 2  ready 10  active 4  failed -  done/s 25.0  fail/s 0 (all workers, last 10 s)",
         "standard",
         "paused: the printer is on fire",
@@ -122,6 +122,7 @@ fn a_small_screen_keeps_queues_and_keys_and_an_absurd_one_draws() {
     for text in ["FAIL/S", "DEAD", "Workers", "open       mailer", "Last failures"] {
         assert!(usual.contains(text), "{text}\n{usual}");
     }
+    assert!(usual.contains("\nreport (paused) "), "{usual}");
     assert!(usual.lines().all(|line| words::width(line) <= 80), "{usual}");
     for (width, height) in [(0, 0), (1, 1), (3, 2), (20, 5), (300, 100)] {
         let mut state = seen();
