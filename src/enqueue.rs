@@ -23,6 +23,7 @@ pub use ensure::ensure;
 pub use error::Error;
 pub use flow::{FlowJob, flow};
 pub use insert::{JobInsert, insert, send};
+pub(crate) use insert::{check_one, chunk_length};
 pub use options::{SendOptions, StartAfter};
 pub use publish::{publish, subscribe, subscriptions, unsubscribe};
 pub use queue_options::QueueOptions;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::value::to_raw_value;
 use uuid::Uuid;
 
+use super::gather::may_gather;
 use super::{Client, Error};
 use crate::desk;
 use crate::enqueue::{
@@ -28,6 +29,11 @@ impl<E: Executor> Client<E> {
         D: Serialize + ?Sized,
     {
         let (queue, data) = (queue.into(), to_raw_value(data)?);
+        if let Some(gatherer) = &self.gatherer
+            && may_gather(options)
+        {
+            return gatherer.send(queue, data, options).await;
+        }
         let dialect = self.tongue.dialect(&self.road).await?;
         self.tongue
             .noted(enqueue::send(&self.road, &dialect, &queue, Some(&data), options).await)

@@ -71,6 +71,14 @@ impl Error {
         matches!(self, Error::Database(error) if error.is_transient())
     }
 
+    /// What is wrong with the one job of a batch of one.
+    pub(crate) fn alone(self) -> Error {
+        match self {
+            Error::InBatch { reason, .. } => *reason,
+            error => error,
+        }
+    }
+
     pub(super) fn unsupported(what: &'static str, capability: Capability, dialect: &Dialect) -> Error {
         Error::Unsupported {
             what,

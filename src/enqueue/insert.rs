@@ -117,11 +117,16 @@ fn check(dialect: &Dialect, jobs: &[JobInsert]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Looks at a job as [`insert`] does before its first statement.
+pub(crate) fn check_one(dialect: &Dialect, job: &JobInsert) -> Result<(), Error> {
+    check(dialect, std::slice::from_ref(job)).map_err(Error::alone)
+}
+
 /// How many of the jobs the next statement takes; at least one.
-fn chunk_length(jobs: &[JobInsert]) -> usize {
+pub(crate) fn chunk_length<'a>(jobs: impl IntoIterator<Item = &'a JobInsert>) -> usize {
     let mut bytes = 0;
     let fitting = jobs
-        .iter()
+        .into_iter()
         .take(CHUNK_JOBS)
         .take_while(|job| {
             bytes += entry(job).size();

@@ -4,6 +4,7 @@ mod both;
 mod deletes;
 mod enters;
 mod flows;
+mod gathers;
 mod pauses;
 mod queues;
 mod reads;

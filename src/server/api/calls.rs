@@ -56,7 +56,7 @@ impl Backend {
     /// Calls what a worker of this process speaks to.
     pub fn new(database: Database, watch: Watch, schema: &str) -> Backend {
         Backend {
-            client: Client::watching(database, schema, watch),
+            client: Client::watching(database, schema, watch).gathering(),
         }
     }
 
