@@ -8,13 +8,15 @@ mod screen;
 mod state;
 
 use std::io::{self, IsTerminal};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use clap::Args;
+use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::terminal;
+use futures_util::StreamExt;
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::crossterm::terminal;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 use tokio::signal::unix::{SignalKind, signal};
@@ -148,13 +150,14 @@ async fn watch(looker: Looker, interval: Duration) -> io::Result<()> {
     };
     let mut state = State::default();
     let (wanted, wants) = watch::channel(Wanted::default());
-    let mut looks = keep_looking(looker, interval, wants);
-    let mut keys = typed();
+    let (seen, mut looks) = mpsc::channel(1);
+    let mut looking = pin!(keep_looking(looker, interval, wants, seen));
     let mut terminated = signal(SignalKind::terminate())?;
     let mut hung_up = signal(SignalKind::hangup())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     // Last, so that no signal ends the process while the terminal is taken.
     let mut screen = Screen::open()?;
+    let mut keys = EventStream::new();
     loop {
         let view = View {
             state: &state,
@@ -164,12 +167,11 @@ async fn watch(looker: Looker, interval: Duration) -> io::Result<()> {
         };
         screen.draw(|area, buffer| view.draw(area, buffer))?;
         tokio::select! {
-            look = looks.recv() => match look {
-                Some(look) if !state.frozen => state.see(look, Utc::now()),
-                Some(_) => {}
-                None => return Err(io::Error::other("the view has broken off")),
+            () = &mut looking => return Ok(()),
+            Some(look) = looks.recv() => if !state.frozen {
+                state.see(look, Utc::now());
             },
-            event = keys.recv() => match event {
+            event = keys.next() => match event.transpose()? {
                 Some(Event::Key(key)) => {
                     if let Some(wish) = wish(key) && !state.obey(wish) {
                         return Ok(());
@@ -192,45 +194,33 @@ async fn watch(looker: Looker, interval: Duration) -> io::Result<()> {
     }
 }
 
-/// Looks in a task of its own, so that a database that hangs holds up no key.
-fn keep_looking(mut looker: Looker, interval: Duration, mut wants: watch::Receiver<Wanted>) -> mpsc::Receiver<Look> {
-    let (seen, looks) = mpsc::channel(1);
-    tokio::spawn(async move {
-        loop {
-            let Ok(wanted) = wants
-                .wait_for(|wanted| !wanted.frozen)
-                .await
-                .map(|wanted| wanted.clone())
-            else {
-                return;
-            };
-            let began = Instant::now();
-            let look = looker.look(wanted.closely.as_deref()).await;
-            let rest = interval.max(began.elapsed() * REST);
-            if seen.send(look).await.is_err() {
-                return;
-            }
-            // A queue to be looked at closely is not waited for.
-            let other = wants.wait_for(|wants| wants.closely != wanted.closely);
-            if let Ok(Err(_)) = tokio::time::timeout(rest, other).await {
-                return;
-            }
+/// Looks again and again, until nobody wants to see it.
+async fn keep_looking(
+    mut looker: Looker,
+    interval: Duration,
+    mut wants: watch::Receiver<Wanted>,
+    seen: mpsc::Sender<Look>,
+) {
+    loop {
+        let Ok(wanted) = wants
+            .wait_for(|wanted| !wanted.frozen)
+            .await
+            .map(|wanted| wanted.clone())
+        else {
+            return;
+        };
+        let began = Instant::now();
+        let look = looker.look(wanted.closely.as_deref()).await;
+        let rest = interval.max(began.elapsed() * REST);
+        if seen.send(look).await.is_err() {
+            return;
         }
-    });
-    looks
-}
-
-/// What is typed, and changes of size. The thread reads until the process ends.
-fn typed() -> mpsc::Receiver<Event> {
-    let (heard, events) = mpsc::channel(64);
-    std::thread::spawn(move || {
-        while let Ok(event) = event::read() {
-            if heard.blocking_send(event).is_err() {
-                return;
-            }
+        // A queue to be looked at closely is not waited for.
+        let other = wants.wait_for(|wants| wants.closely != wanted.closely);
+        if let Ok(Err(_)) = tokio::time::timeout(rest, other).await {
+            return;
         }
-    });
-    events
+    }
 }
 
 fn wish(key: KeyEvent) -> Option<Wish> {

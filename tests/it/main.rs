@@ -22,6 +22,7 @@ mod logs;
 mod observe;
 mod postgres;
 mod readme;
+mod recent;
 mod schedule;
 mod schema;
 mod server;

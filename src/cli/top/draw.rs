@@ -144,7 +144,7 @@ impl View<'_> {
         let look = &self.state.look;
         let schema = look
             .version
-            .map_or_else(String::new, |version| format!("  schema {version}"));
+            .map_or_else(String::new, |version| format!("schema {version}  "));
         let frozen = if self.state.frozen { "  frozen" } else { "" };
         let place = harmless(self.place);
         let mut lines = vec![Line::from(vec![

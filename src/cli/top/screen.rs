@@ -4,10 +4,10 @@ use std::io;
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crossterm::execute;
+use crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
 use ratatui::layout::Rect;
 use ratatui::{DefaultTerminal, Terminal};
 
