@@ -32,6 +32,8 @@ async fn a_failure_is_told_by_its_message_and_by_nothing_else_of_the_job_on_ever
                    state = (case data->>'n' when '1' then 'retry' when '5' then 'active' else 'failed' end)::{schema}.job_state,
                    retry_count = 1,
                    started_on = now() - (data->>'n')::int * interval '1 min',
+                   completed_on = case data->>'n' when '1' then null when '5' then null
+                     else now() - (data->>'n')::int * interval '1 min' end,
                    output = case data->>'n'
                      when '1' then '{\"message\": \"no luck\"}' when '2' then '{\"value\": \"plain\"}'
                      when '3' then '{\"message\": {\"card\": 4242}}' else '{\"value\": {\"card\": 4242}}' end::jsonb
