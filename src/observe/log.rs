@@ -53,9 +53,7 @@ pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), LogError> {
         .map_err(|_| LogError::Taken)?;
     if format == LogFormat::Json {
         std::panic::set_hook(Box::new(|panic| {
-            let said = panic.payload_as_str().unwrap_or("no message");
-            let at = panic.location().map(ToString::to_string);
-            tracing::error!(panic = said, at, "a part of the program panicked");
+            tracing::error!(%panic, "a part of the program panicked");
         }));
     }
     Ok(())
