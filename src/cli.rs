@@ -19,6 +19,7 @@ pub mod schedules;
 pub mod schema;
 pub mod send;
 mod spark;
+pub mod top;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Doctor(doctor::Doctor),
+    Top(top::Top),
     Send(Box<send::Send>),
     Queues(queues::Queues),
     Jobs(Box<jobs::Jobs>),
@@ -98,6 +100,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Run(run) => run.run().await,
         Command::Check(check) => check.run(&mut page).await,
         Command::Doctor(doctor) => doctor.run(&mut page).await,
+        Command::Top(top) => top.run(&mut page).await,
         Command::Send(send) => send.run(&mut page).await,
         Command::Queues(queues) => queues.run(&mut page).await,
         Command::Jobs(jobs) => jobs.run(&mut page).await,

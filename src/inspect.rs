@@ -14,6 +14,7 @@ mod matching;
 mod queue;
 mod queue_record;
 mod readiness;
+mod recent;
 mod record;
 mod schedules;
 mod stats;
@@ -31,6 +32,7 @@ pub use matching::{count_jobs, job_ids};
 pub use queue::{Counts, QueueRow, queues};
 pub use queue_record::{QueueRecord, blocked_keys, queue_records};
 pub use readiness::{Readiness, check_database, check_handlers};
+pub use recent::{Failure, Finished, failures, finished};
 pub use record::{FindJobs, JobRecord, find_jobs, job_by_id, job_by_id_or_archived};
 pub(crate) use record::{checked, jobs_by_id};
 pub use stats::{Aggregate, QueueStats, StatsOptions, Window, queue_stats};
@@ -39,7 +41,7 @@ pub use surveyor::Surveyor;
 use crate::dialect::Template;
 
 /// The statements of this room that differ from schema to schema, and what each is for.
-pub const STATEMENTS: [(&str, Template); 7] = [
+pub const STATEMENTS: [(&str, Template); 9] = [
     ("read the gauges", figures::FIGURES),
     ("list queues", queue::QUEUES),
     ("list jobs", job::JOBS),
@@ -47,6 +49,8 @@ pub const STATEMENTS: [(&str, Template); 7] = [
     ("read queues", queue_record::QUEUE_RECORDS),
     ("count jobs", stats::STATS),
     ("list blocked keys", queue_record::BLOCKED_KEYS),
+    ("count what has ended", recent::FINISHED),
+    ("list failures", recent::FAILURES),
 ];
 
 /// Those that only newer schemas have a table for, with their flags and that table.

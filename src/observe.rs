@@ -9,6 +9,7 @@ pub mod log;
 pub mod metrics;
 pub mod propagation;
 pub mod span;
+mod summary;
 pub mod survey;
 pub mod trace;
 

@@ -670,6 +670,11 @@ impl Worker {
         let (tasks, in_flight) = (life.clone(), runs.counters());
         self.health.provide("tasks", move || json!(tasks.running()));
         self.health.provide("in_flight", move || json!(in_flight.in_flight()));
+        let concurrency = self.config.worker.concurrency;
+        self.health.provide("concurrency", move || json!(concurrency));
+        let (processed, circuits) = (self.metrics.clone(), self.metrics.clone());
+        self.health.provide("processed", move || json!(processed.processed()));
+        self.health.provide("circuits", move || json!(circuits.circuits()));
         let (pool, held) = (database.clone(), runs.leases.clone());
         self.metrics.before_scrape(move |metrics| {
             pool.measure(metrics);

@@ -40,8 +40,9 @@ pub struct Demo {
 
 impl Demo {
     pub(super) async fn run(self, page: &mut Page) -> Result<Done, Error> {
-        let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| FILTER.to_owned());
-        log::init(LogFormat::Text, Some(&filter)).map_err(|error| refused(&error))?;
+        let filter = log::filter().map_err(|error| refused(&error))?;
+        let filter = filter.as_deref().unwrap_or(FILTER);
+        log::init(LogFormat::Text, Some(filter)).map_err(|error| refused(&error))?;
         let (stop, mut stopped) = oneshot::channel();
         lifecycle::on_signals(stop).map_err(|error| refused(&error))?;
         let url = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());

@@ -120,11 +120,16 @@ impl Write for Page {
     }
 }
 
-/// What comes from a database may hold escape sequences; a terminal shall not obey them.
+/// What comes from a database may hold escape sequences, or characters that turn the direction of a line or cannot be seen;
+/// a terminal shall not obey them, and nobody be misled.
 pub(super) fn harmless(text: &str) -> String {
+    let unseen = |c| {
+        matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if c.is_control() || unseen(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -150,6 +155,12 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn what_turns_a_line_or_hides_is_written_out() {
+        assert_eq!(harmless("a\u{202e}b\u{200b}\n"), "a\\u{202e}b\\u{200b}\\n");
+        assert_eq!(harmless("メール 📨 é"), "メール 📨 é");
     }
 
     #[test]

@@ -16,7 +16,10 @@ use crate::worker::{self, Worker};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     strawboss run --config worker.toml\n  \
-    RUST_LOG=debug strawboss run         one line per job\n\n\
+    RUST_LOG=debug strawboss run         one line per job\n  \
+    RUST_LOG=strawboss::claim=debug,info strawboss run\n\n\
+    Logs go to standard error, as text or, with telemetry.log_format = \"json\", as one JSON object per line. RUST_LOG says \
+    what is logged: a level (error, warn, info, debug, trace; info by default), or module=level pairs with commas between.\n\
     `strawboss config example` prints a configuration to start from, `strawboss check` says what is wrong with it.")]
 pub struct Run {
     #[command(flatten)]
@@ -30,8 +33,9 @@ impl Run {
         let notices: Vec<_> = report.notices().map(ToString::to_string).collect();
         let config = report.into_config()?;
         let not_started = |what: String| Error::Refused { what, next: None };
-        let filter = std::env::var("RUST_LOG").ok();
-        log::init(config.telemetry.log_format, filter.as_deref()).map_err(|error| not_started(error.to_string()))?;
+        log::filter()
+            .and_then(|filter| log::init(config.telemetry.log_format, filter.as_deref()))
+            .map_err(|error| not_started(error.to_string()))?;
         for notice in notices {
             tracing::warn!("{notice}");
         }

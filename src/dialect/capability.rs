@@ -62,6 +62,8 @@ pub enum Capability {
     RetryClears,
     /// The index over live states, i14 (46, pg-boss 12.38), once it is built.
     LiveIndex,
+    /// The index over finished jobs by when they ended, i16 (46, pg-boss 12.38), once it is built.
+    FinishedIndex,
     /// `deletion_seconds = 0` keeps a finished job for ever (27, pg-boss 12.6); before, it goes with the next maintenance.
     KeepForever,
     /// `queue.ready_count` and `failed_count` (32, pg-boss 12.21).
@@ -88,7 +90,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 37] = [
+    pub const ALL: [Capability; 38] = [
         Capability::V10,
         Capability::Exclusive,
         Capability::Groups,
@@ -116,6 +118,7 @@ impl Capability {
         Capability::StartNow,
         Capability::RetryClears,
         Capability::LiveIndex,
+        Capability::FinishedIndex,
         Capability::KeepForever,
         Capability::ReadyCount,
         Capability::FlowResolver,
@@ -158,6 +161,7 @@ impl Capability {
             Capability::StartNow => "start_now",
             Capability::RetryClears => "retry_clears",
             Capability::LiveIndex => "live_index",
+            Capability::FinishedIndex => "finished_index",
             Capability::KeepForever => "keep_forever",
             Capability::ReadyCount => "ready_count",
             Capability::FlowResolver => "flow_resolver",
@@ -193,7 +197,9 @@ impl Capability {
             Capability::TraceContext => "12.36",
             Capability::UpsertByKey => "12.37",
             Capability::RetryClears => "12.26",
-            Capability::StartNow | Capability::LiveIndex | Capability::RetainedCount => "12.38",
+            Capability::StartNow | Capability::LiveIndex | Capability::FinishedIndex | Capability::RetainedCount => {
+                "12.38"
+            }
             Capability::KeepForever => "12.6",
             Capability::ReadyCount => "12.21",
             Capability::FlowResolver => "12.22",
@@ -235,6 +241,7 @@ impl Capability {
             Capability::StartNow => version >= 46,
             Capability::RetryClears => version >= 37,
             Capability::LiveIndex => version >= 46 && built(catalog, "job_common_i14"),
+            Capability::FinishedIndex => version >= 46 && built(catalog, "job_common_i16"),
             Capability::KeepForever => version >= 27,
             Capability::ReadyCount => catalog.has_column("queue", "ready_count"),
             Capability::FlowResolver => catalog.has_column("version", "flow_on"),

@@ -358,11 +358,11 @@ impl Watcher {
             }
             match &spoken {
                 Spoken::Yes(_) if version > NEWEST => tracing::warn!(
-                    version,
+                    schema_version = version,
                     newest = NEWEST,
                     "the schema is newer than this build knows; every statement holds, so it is spoken as the newest known"
                 ),
-                Spoken::Yes(_) => tracing::info!(version, schema = %self.schema, "speaking pg-boss's schema"),
+                Spoken::Yes(_) => tracing::info!(schema_version = version, schema = %self.schema, "speaking pg-boss's schema"),
                 other => tracing::error!(reason = other.trouble(), "nothing is claimed until the schema can be spoken"),
             }
             *known = spoken;

@@ -131,7 +131,8 @@ impl Burial {
                 ..
             }) => {
                 self.metrics.event_dead_letters.with_label_values(&[handler]).inc();
-                tracing::warn!(handler, event, outbox = %outbox_id, "an event is dead: its handler failed for good");
+                // The failed attempt is logged by whoever ran it.
+                tracing::info!(handler, event, outbox = %outbox_id, "an event is dead: its handler failed for good");
             }
             None => tracing::warn!(
                 queue = super::DEAD_LETTERS,

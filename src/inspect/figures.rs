@@ -43,6 +43,10 @@ pub struct Figures {
 pub struct QueueFigures {
     /// The queue.
     pub name: String,
+    /// Its policy.
+    pub policy: Option<String>,
+    /// Where its jobs go that failed for good.
+    pub dead_letter: Option<String>,
     /// It is the dead letter queue of another.
     pub buries: bool,
     /// Due, and nobody has begun them.
@@ -57,6 +61,9 @@ pub struct QueueFigures {
     pub failed: Option<i64>,
     /// For how many seconds the first of the due ones has waited; 0 where none is due.
     pub oldest: f64,
+    /// Jobs that completed and jobs that failed for good, a second, whoever ran them, as a supervisor that keeps a history
+    /// has counted them last (schema 43 and later).
+    pub rates: Option<(f64, f64)>,
 }
 
 /// Reads them in a transaction of its own: one statement for the queues, two for the server.
@@ -100,8 +107,13 @@ fn queue(row: &Row) -> Result<QueueFigures, Error> {
         .filter(|_| ready >= Some(CAP));
     let grown = fresh.zip(then).map(|(age, then)| age + then);
     let seen: Option<f64> = row.try_get("oldest")?;
+    let counted = row.try_get::<_, Option<f64>>("rate_age")?.filter(|age| *age < FRESH);
+    let rates: Option<f64> = row.try_get("completed_rate")?;
     Ok(QueueFigures {
         name: row.try_get("name")?,
+        policy: row.try_get("policy")?,
+        dead_letter: row.try_get("dead_letter")?,
+        rates: counted.and(rates).zip(row.try_get("failed_rate")?),
         buries: row.try_get("buries")?,
         ready,
         deferred: of("deferred", "deferred_then")?,

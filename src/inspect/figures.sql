@@ -5,7 +5,7 @@
 -- are not blocked and to no others: there the rest is NULL, and the queue's row is all there is.
 -- By i11, which is not in order of time, `due` and `oldest` are those of the first $1 jobs that wait.
 -- Numbers are subtracted, not times: PostgreSQL refuses to subtract from infinity.
-SELECT q.name
+SELECT q.name, q.policy, q.dead_letter
   , EXISTS (SELECT FROM {schema}.queue o WHERE o.dead_letter = q.name) AS buries
   , p.ready, p.deferred, p.blocked, p.active, p.failed
   , EXTRACT(epoch FROM {now})::float8 - p.first AS oldest
@@ -16,6 +16,9 @@ SELECT q.name
   , (c.r ->> 'failed_count')::bigint AS failed_then
   , (c.r ->> 'ready_oldest_seconds')::float8 AS oldest_then
   , EXTRACT(epoch FROM {now} - (c.r ->> 'monitor_on')::timestamptz)::float8 AS age
+  , (c.r ->> 'completed_delta')::float8 / NULLIF((c.r ->> 'delta_seconds')::float8, 0) AS completed_rate
+  , (c.r ->> 'failed_delta')::float8 / NULLIF((c.r ->> 'delta_seconds')::float8, 0) AS failed_rate
+  , EXTRACT(epoch FROM {now} - (c.r ->> 'delta_on')::timestamptz)::float8 AS rate_age
 FROM (SELECT * FROM {schema}.queue ORDER BY name LIMIT 1000) q
 CROSS JOIN LATERAL (SELECT to_jsonb(q) AS r) c
 CROSS JOIN LATERAL (                                                           --? live_index

@@ -1,26 +1,21 @@
 //! Logs: readable lines for people, or one flat JSON object per line for machines, on standard error.
 //!
 //! `RUST_LOG` says what is shown (`info` where it says nothing): `RUST_LOG=debug`, `RUST_LOG=strawboss::claim=debug,info`.
-//! One line per job outcome is written at debug, one per failure at warn. A message reads by itself, and what it speaks of
-//! stands beside it in fields named alike everywhere:
-//!
-//! | field | is |
-//! |---|---|
-//! | `timestamp`, `level`, `target`, `message` | when (RFC 3339, UTC), how grave, which room, what |
-//! | `queue` | the queue's name |
-//! | `job` | the job's id |
-//! | `retry_count` | which attempt; 0 is the first |
-//! | `outcome` | what became of the attempt, as the metric says it |
-//! | `error` | the error's text |
-//! | `ms` | how long it took, in milliseconds |
+//! One line per job outcome is written at debug, one per failed attempt at warn, by whoever has written its verdict
+//! (`crate::settle`). A message reads by itself, and what it speaks of stands beside it in fields named alike everywhere;
+//! `docs/logs.md` lists all of them.
 //!
 //! Payloads and secrets are never written, at no level: crates that would are capped at info and cannot be turned up.
 
+mod json;
+
+use std::env::VarError;
 use std::io::{self, IsTerminal};
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, FilterFn, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -39,6 +34,9 @@ pub enum LogError {
     /// The filter makes no sense.
     #[error("RUST_LOG is not understood: {0}; try RUST_LOG=debug or RUST_LOG=strawboss=debug,info")]
     Filter(String),
+    /// The filter is not text.
+    #[error("RUST_LOG is no UTF-8; try RUST_LOG=debug or RUST_LOG=strawboss=debug,info")]
+    Garbled,
     /// Someone else in this process set logs up before.
     #[error("logs are set up already")]
     Taken,
@@ -46,12 +44,31 @@ pub enum LogError {
 
 /// Sets logs up for the whole process: the only thing that is, and so a matter for the program and not for the library.
 ///
-/// `filter` is the value of `RUST_LOG`, if it is set. Colours appear on a terminal only, and not with `NO_COLOR`.
+/// `filter` is the value of `RUST_LOG`, if it is set. Colours appear on a terminal only, and not with `NO_COLOR`. Where lines
+/// are JSON, a panic is one, too.
 pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), LogError> {
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     subscriber(format, filter, io::stderr, colours)?
         .try_init()
-        .map_err(|_| LogError::Taken)
+        .map_err(|_| LogError::Taken)?;
+    if format == LogFormat::Json {
+        std::panic::set_hook(Box::new(|panic| {
+            tracing::error!(%panic, "a part of the program panicked");
+        }));
+    }
+    Ok(())
+}
+
+/// The filter in the environment, if there is one.
+///
+/// # Errors
+/// Where it is not text.
+pub fn filter() -> Result<Option<String>, LogError> {
+    match std::env::var("RUST_LOG") {
+        Ok(filter) => Ok(Some(filter)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(LogError::Garbled),
+    }
 }
 
 fn subscriber<W>(
@@ -75,10 +92,8 @@ where
             shown.with(
                 layer
                     .with_ansi(false)
-                    .json()
-                    .flatten_event(true)
-                    .with_current_span(false)
-                    .with_span_list(false),
+                    .fmt_fields(JsonFields::new())
+                    .event_format(json::Flat),
             ),
         ),
     })
@@ -125,33 +140,57 @@ mod tests {
         String::from_utf8(bytes).expect("UTF-8")
     }
 
+    fn objects(text: &str) -> Vec<serde_json::Map<String, Value>> {
+        let object = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        text.lines().map(object).collect()
+    }
+
     #[test]
     fn json_is_one_flat_object_per_line() {
         let text = written(LogFormat::Json, None, || {
-            let span = tracing::info_span!("attempt", hidden = true);
-            let _inside = span.enter();
-            tracing::warn!(queue = "email", retry_count = 2, "the attempt failed");
+            tracing::warn!(
+                queue = "email",
+                retry_count = 2,
+                ms = 1.5,
+                error = %"\"no\"\nline",
+                none = None::<u64>,
+                "job failed"
+            );
             tracing::info!("second");
         });
-        let lines: Vec<Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect();
+        let lines = objects(&text);
         assert_eq!(lines.len(), 2);
-        let first = lines[0].as_object().expect("an object");
-        assert_eq!(first["message"], "the attempt failed");
-        assert_eq!(first["queue"], "email");
-        assert_eq!(first["retry_count"], 2);
-        assert_eq!(first["level"], "WARN");
+        let mut first = lines[0].clone();
+        let at = first.remove("timestamp").expect("it is there");
         assert!(
-            first["timestamp"]
-                .as_str()
+            at.as_str()
                 .is_some_and(|at| chrono::DateTime::parse_from_rfc3339(at).is_ok())
         );
-        assert!(
-            first.values().all(|value| !value.is_object() && !value.is_array()),
-            "{text}"
-        );
+        let expected = serde_json::json!({
+            "level": "warn",
+            "target": module_path!(),
+            "message": "job failed",
+            "queue": "email",
+            "retry_count": 2,
+            "ms": 1.5,
+            "error": "\"no\"\nline",
+        });
+        assert_eq!(Value::Object(first), expected, "{text}");
+        assert!(text.starts_with("{\"timestamp\":\""), "{text}");
+        assert_eq!(lines[1]["level"], "info");
+    }
+
+    #[test]
+    fn json_has_the_fields_of_the_spans_around() {
+        let text = written(LogFormat::Json, None, || {
+            let _outer = tracing::info_span!("event", handler = "mailer", id = 1).entered();
+            let _inner = tracing::info_span!("inner", id = 2, more = ?"x").entered();
+            tracing::info!(more = true, "handled");
+        });
+        let line = &objects(&text)[0];
+        let fields = [&line["handler"], &line["id"], &line["more"]];
+        let expected = [Value::from("mailer"), Value::from(2), Value::from(true)];
+        assert_eq!(fields, expected.each_ref());
     }
 
     #[test]

@@ -140,6 +140,18 @@ impl ProcessSpan {
         context.is_valid().then(|| context.trace_id().to_string())
     }
 
+    /// The trace and the span of it that a log line names, so that each leads to the other: none of a trace that nobody
+    /// keeps, and no span where it is another's, for with traces off it passes through.
+    pub(crate) fn logged(&self) -> (Option<String>, Option<String>) {
+        let span = self.context.span();
+        let context = span.span_context();
+        let kept = context.is_valid() && context.is_sampled();
+        (
+            kept.then(|| context.trace_id().to_string()),
+            (kept && !context.is_remote()).then(|| context.span_id().to_string()),
+        )
+    }
+
     /// How the statement that writes the verdict refers to this attempt.
     pub fn link(&self) -> RunLink {
         RunLink {

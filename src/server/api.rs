@@ -157,7 +157,7 @@ impl Inner {
     fn log(&self, verb: &HttpMethod, name: &str, status: StatusCode, took: Duration) {
         // The name comes from whoever asks; only those that are routes are worth a line of their own.
         let route = routes::find(name).map_or("(no route)", |route| route.name);
-        tracing::info!(%verb, route, status = status.as_u16(), milliseconds = took.as_millis(), "answered");
+        tracing::info!(%verb, route, status = status.as_u16(), ms = took.as_secs_f64() * 1e3, "answered");
     }
 
     async fn guarded(&self, name: &str, request: Request) -> Response {

@@ -341,24 +341,37 @@ impl Writer {
                     .with_label_values(&[queue])
                     .observe(f64::from(job.attempt.retry_count) + 1.0);
             }
-            let id = job.attempt.id;
+            let (id, retry_count) = (job.attempt.id, job.attempt.retry_count);
+            let ms = ran.map(|ran| ran.as_secs_f64() * 1e3);
+            // A failed attempt is logged here and nowhere else.
             match (&verdict, outcome) {
                 (_, Outcome::Fenced) => {
                     self.metrics.fence_rejections.with_label_values(&[queue]).inc();
-                    tracing::warn!(queue, job = %id, retry_count = job.attempt.retry_count, op = operation.as_str(),
-                        "the row had moved on; nothing was written");
+                    let (trace_id, span_id) = span.logged();
+                    tracing::warn!(
+                        queue, job = %id, retry_count, outcome = outcome.as_str(), op = operation.as_str(), trace_id, span_id,
+                        "the row had moved on; nothing was written"
+                    );
                 }
                 (Verdict::Fail(reason), Outcome::Released) => {
-                    tracing::debug!(queue, job = %id, retry_count = job.attempt.retry_count, reason = reason.in_one_line(), "job postponed");
+                    tracing::debug!(queue, job = %id, retry_count, reason = reason.in_one_line(), "job postponed");
                 }
                 (Verdict::Fail(failure), _) => {
-                    tracing::warn!(queue, job = %id, retry_count = job.attempt.retry_count, retry_limit = job.retry_limit,
-                        outcome = outcome.as_str(), error = failure.in_one_line(), "job failed");
+                    let (trace_id, span_id) = span.logged();
+                    tracing::warn!(
+                        queue, job = %id, retry_count, retry_limit = job.retry_limit, outcome = outcome.as_str(),
+                        error = failure.in_one_line(), ms, trace_id, span_id,
+                        "job failed"
+                    );
                 }
-                _ => {
-                    tracing::debug!(queue, job = %id, retry_count = job.attempt.retry_count, outcome = outcome.as_str(),
-                    ms = ran.map(|ran| ran.as_secs_f64() * 1e3), "job settled")
+                _ if tracing::enabled!(tracing::Level::DEBUG) => {
+                    let (trace_id, span_id) = span.logged();
+                    tracing::debug!(
+                        queue, job = %id, retry_count, outcome = outcome.as_str(), ms, trace_id, span_id,
+                        "job settled"
+                    );
                 }
+                _ => {}
             }
             let failure = match &verdict {
                 Verdict::Fail(error) if outcome != Outcome::Released => Some(Failure::from(error)),

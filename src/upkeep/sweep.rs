@@ -1,6 +1,7 @@
 //! Failing the attempts whose deadline or lease is over: the statement, and what it says of whom.
 
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 use crate::dialect::Dialect;
 use crate::postgres::{Error, Executor};
@@ -37,11 +38,12 @@ pub(super) async fn sweep(
     rows.iter()
         .map(|row| {
             let (queue, reason): (&str, &str) = (row.try_get("name")?, row.try_get("reason")?);
+            let (job, state): (Uuid, &str) = (row.try_get("id")?, row.try_get("state")?);
             tracing::warn!(
                 queue,
-                job = %row.try_get::<_, uuid::Uuid>("id")?,
+                %job,
                 reason,
-                state = row.try_get::<_, &str>("state")?,
+                state,
                 "took a job back from a worker that no longer answers for it"
             );
             Ok(Rescued {

@@ -126,8 +126,15 @@ impl Runs {
                 Ended::Expired(verdict) => (verdict, true),
                 Ended::Lost(outcome) => {
                     let (name, id) = (job.queue.as_str(), job.attempt.id);
-                    tracing::warn!(queue = name, job = %id, outcome = outcome.as_str(), "the job was taken away while it ran");
-                    runs.metrics.jobs_processed.with_label_values(&[name, outcome.as_str()]).inc();
+                    let (retry_count, (trace_id, span_id)) = (job.attempt.retry_count, span.logged());
+                    tracing::warn!(
+                        queue = name, job = %id, retry_count, outcome = outcome.as_str(), trace_id, span_id,
+                        "the job was taken away while it ran"
+                    );
+                    runs.metrics
+                        .jobs_processed
+                        .with_label_values(&[name, outcome.as_str()])
+                        .inc();
                     if outcome == Outcome::Fenced {
                         runs.metrics.fence_rejections.with_label_values(&[name]).inc();
                     }
@@ -148,11 +155,23 @@ impl Runs {
             });
             let told = Box::new(move |outcome| {
                 if let Some((notes, note, claimed)) = noted {
-                    leave(Some(&notes), || Note { outcome, took: claimed.elapsed(), ..note });
+                    leave(Some(&notes), || Note {
+                        outcome,
+                        took: claimed.elapsed(),
+                        ..note
+                    });
                 }
                 ending.ended(outcome);
             });
-            let settlement = Settlement { job, queue, verdict, expired, span, ran, told };
+            let settlement = Settlement {
+                job,
+                queue,
+                verdict,
+                expired,
+                span,
+                ran,
+                told,
+            };
             // A settler that is gone has given up; the job runs again when its lease is over.
             let _ = runs.verdicts.send(settlement).await;
             drop(slot);
@@ -263,6 +282,7 @@ impl Drop for Ending {
             tracing::warn!(
                 queue,
                 job = %id,
+                retry_count = self.job.attempt.retry_count,
                 verdict = self.has_verdict,
                 "nothing was written for a job; it runs again when its lease or deadline is over"
             );

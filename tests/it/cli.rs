@@ -162,6 +162,7 @@ fn every_command_teaches() {
         "demo",
         "run",
         "check",
+        "top",
         "send",
         "queues list",
         "queues show",

@@ -12,8 +12,9 @@ use strawboss::config::{self, Request, Severity};
 use crate::readme::{anchor, blocks_of, words};
 
 const REFERENCE: &str = include_str!("../../docs/configuration.md");
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
     ("configuration.md", REFERENCE),
+    ("logs.md", include_str!("../../docs/logs.md")),
     ("runbook.md", include_str!("../../docs/runbook.md")),
     ("moving-a-queue.md", include_str!("../../docs/moving-a-queue.md")),
     ("serverless.md", include_str!("../../docs/serverless.md")),

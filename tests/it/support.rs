@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod crew;
+pub mod lines;
 pub mod node;
 pub mod otlp;
 pub mod pooler;
@@ -10,6 +11,7 @@ pub mod proxy;
 pub mod schema;
 pub mod server;
 pub mod sink;
+pub mod terminal;
 pub mod wait;
 
 pub use node::{Boss, Release};

@@ -70,6 +70,7 @@ async fn a_fresh_install_is_described() {
             "start_now",
             "retry_clears",
             "live_index",
+            "finished_index",
             "keep_forever",
             "ready_count",
             "flow_resolver",

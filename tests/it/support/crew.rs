@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use super::{Schema, wait_for};
+use super::{Schema, lines, wait_for};
 
 /// A running worker; dropped, it ends without ceremony.
 pub struct Crew {
@@ -76,10 +76,7 @@ impl Crew {
 
     /// Starts a worker that is given what it runs.
     pub fn equipped(config: Config, equip: impl FnOnce(&mut Worker)) -> Crew {
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-            .with_test_writer()
-            .try_init();
+        lines::keep();
         let (metrics, health, stop) = (Metrics::new(), Health::new(), CancellationToken::new());
         let mut worker = Worker::new(config)
             .with_metrics(metrics.clone())
