@@ -243,6 +243,17 @@ pub struct GroupConcurrency {
     pub tiers: BTreeMap<String, u32>,
 }
 
+impl GroupConcurrency {
+    /// As the option `groupConcurrency` of pg-boss's `work()` has it.
+    pub(crate) fn as_option(&self) -> serde_json::Value {
+        if self.tiers.is_empty() {
+            self.default.into()
+        } else {
+            serde_json::json!({ "default": self.default, "tiers": self.tiers })
+        }
+    }
+}
+
 /// `ensure = { … }`: the options of pg-boss's `createQueue`. `None` leaves the choice to pg-boss's own default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EnsureConfig {

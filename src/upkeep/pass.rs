@@ -23,6 +23,9 @@ const CHUNK: usize = 100;
 /// How long a statement may take before its connection is given up: longer than pg-boss's own lock time-out, shorter than
 /// the silence after which the supervisor counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(75);
+/// How long what is under way at the stop may take before it is cut off, and what it has not committed undone: a pass may
+/// be one such thing and the giving back of its claims, which together are less than a worker waits for its servants.
+const FINISH: Duration = Duration::from_secs(2);
 /// A statement that takes longer is warned of.
 const SLOW: Duration = Duration::from_secs(30);
 /// Where a queue does not say what it calls a backlog.
@@ -405,7 +408,10 @@ impl<'a> Pass<'a> {
         }
         let mut client = self.database.client().await?;
         let began = Instant::now();
-        let done = self.database.within(PATIENCE, work(&mut client)).await;
+        let done = tokio::select! {
+            done = self.database.within(PATIENCE, work(&mut client)) => done,
+            () = overdue(&self.stop) => Err(Error::Timeout(FINISH)),
+        };
         let took = began.elapsed();
         if took > SLOW && done.is_ok() {
             let slow = Warning {
@@ -422,4 +428,10 @@ impl<'a> Pass<'a> {
         }
         done
     }
+}
+
+/// Comes when it is time to cut off what is under way at the stop.
+pub(super) async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(FINISH).await;
 }
