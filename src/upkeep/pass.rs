@@ -140,7 +140,9 @@ impl<'a> Pass<'a> {
                     return Ok(());
                 }
                 self.monitor(table, &names).await?;
-                self.maintain(table, &names).await?;
+                if !self.stop.is_cancelled() {
+                    self.maintain(table, &names).await?;
+                }
             }
         }
         if self.stop.is_cancelled() {
@@ -186,10 +188,13 @@ impl<'a> Pass<'a> {
         if claimed.counting {
             let counted = self.count(table, &claimed).await;
             counted_by_another = matches!(counted, Ok(false));
-            self.noted(counted.map(drop))?;
+            if !self.stop.is_cancelled() {
+                self.noted(counted.map(drop))?;
+            }
         }
         let expired = self.expire(table, &claimed.names()).await;
-        if expired.is_err() || counted_by_another {
+        // At the stop not all of it may have been done.
+        if expired.is_err() || counted_by_another || self.stop.is_cancelled() {
             self.give_back(&claimed, &claimed.names()).await?;
         }
         expired

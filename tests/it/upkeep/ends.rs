@@ -97,6 +97,32 @@ async fn told_to_stop_while_it_waits_for_a_lock_it_ends() {
     another_day(&schema).await;
 }
 
+/// Counting takes as long as it takes: what was claimed for it is counted by the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_stop_amid_a_long_count_it_ends_and_another_counts() {
+    let schema = Schema::new(Release::NEWEST).await;
+    schema.queue("q", json!({})).await;
+    schema
+        .execute(
+            "create function {schema}.rest() returns trigger language plpgsql as
+               'begin perform pg_sleep(60); return new; end';
+             create trigger rest before update of monitor_on on {schema}.queue for each row execute function {schema}.rest()",
+        )
+        .await;
+    let mut config = config(&schema, &["served"]);
+    config.upkeep.supervise_interval = Duration::from_secs(1);
+    let crew = Crew::start(config, [("served", Seen::default().handler())]);
+    schema
+        .until("(select monitor_claim_on is not null from {schema}.queue)")
+        .await;
+    let report = crew.stop().await;
+    assert!(report.is_clean(), "{report}");
+    schema.execute("drop trigger rest on {schema}.queue").await;
+    let straw = Straw::on(&schema).await;
+    let done = we_supervise(&straw, &strawboss::config::UpkeepConfig::default()).await;
+    assert_eq!(done.counted.len(), 1, "{done:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_amid_a_deletion_it_leaves_whole_steps_and_no_lock() {
     let schema = long_overdue().await;
