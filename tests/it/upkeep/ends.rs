@@ -112,11 +112,16 @@ async fn told_to_stop_amid_a_long_count_it_ends_and_another_counts() {
     let mut config = config(&schema, &["served"]);
     config.upkeep.supervise_interval = Duration::from_secs(1);
     let crew = Crew::start(config, [("served", Seen::default().handler())]);
+    let name = &schema.name;
     schema
-        .until("(select monitor_claim_on is not null from {schema}.queue)")
+        .until(&format!(
+            "exists (select from pg_stat_activity where wait_event = 'PgSleep' and query like '%{name}%' and pid <> pg_backend_pid())"
+        ))
         .await;
     let report = crew.stop().await;
     assert!(report.is_clean(), "{report}");
+    let claim = "select monitor_claim_on from {schema}.queue where name = 'q'";
+    assert_eq!(schema.value(claim).await, json!(null), "it is given back");
     schema.execute("drop trigger rest on {schema}.queue").await;
     let straw = Straw::on(&schema).await;
     let done = we_supervise(&straw, &strawboss::config::UpkeepConfig::default()).await;
