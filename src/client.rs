@@ -22,6 +22,7 @@
 
 mod fetch;
 mod gather;
+mod produce;
 mod read;
 mod send;
 mod settle;
@@ -36,10 +37,12 @@ use crate::config::UpkeepConfig;
 use crate::desk::Counts;
 use crate::dialect::Watch;
 use crate::enqueue;
+use crate::observe::Tracer;
 use crate::postgres::{self, Database, Executor};
 use crate::queue::QueueName;
 use crate::refusal::Refusal;
 use gather::Gatherer;
+use produce::Producer;
 use tongue::Tongue;
 
 /// Why a call failed.
@@ -83,6 +86,16 @@ impl Error {
         }
     }
 
+    /// What a span calls it in `error.type`.
+    fn kind(&self) -> &'static str {
+        match self {
+            Error::Together(error) => error.kind(),
+            Error::Unspoken(_) => "unspoken",
+            Error::Json(_) => "json",
+            error => error.database().map_or("refused", |error| error.class().as_str()),
+        }
+    }
+
     /// What the database said, if it was the database.
     pub fn database(&self) -> Option<&postgres::Error> {
         match self {
@@ -109,6 +122,7 @@ pub struct Client<E = Database> {
     history: bool,
     upkeep: UpkeepConfig,
     gatherer: Option<Gatherer>,
+    producer: Producer,
 }
 
 impl Client {
@@ -131,6 +145,7 @@ impl Client {
             history: false,
             upkeep: UpkeepConfig::default(),
             gatherer: None,
+            producer: Producer::default(),
         }
     }
 
@@ -173,11 +188,27 @@ impl Client {
             history: self.history,
             upkeep: self.upkeep.clone(),
             gatherer: None,
+            producer: self.producer.clone(),
         }
     }
 }
 
 impl<E> Client<E> {
+    /// Makes a span of every call that creates jobs, under pg-boss's names (`send Q`, kind producer), and has the jobs carry
+    /// it where the schema can (44 and later), so that whoever runs them continues the trace. A job whose options name a
+    /// trace keeps that.
+    pub fn with_tracer(mut self, tracer: Tracer) -> Client<E> {
+        self.producer.tracer = tracer;
+        self
+    }
+
+    /// Makes its calls a part of the trace in `parent`, a handler's own
+    /// [`Context::trace`](crate::handler::Context::trace) for one. Without a tracer the jobs carry that trace as it is.
+    pub fn within_trace(mut self, parent: opentelemetry::Context) -> Client<E> {
+        self.producer.parent = parent;
+        self
+    }
+
     /// The schema's name, unquoted.
     pub fn schema(&self) -> &str {
         self.tongue.schema()

@@ -31,7 +31,7 @@ pub use matching::{count_jobs, job_ids};
 pub use queue::{Counts, QueueRow, queues};
 pub use queue_record::{QueueRecord, blocked_keys, queue_records};
 pub use readiness::{Readiness, check_database, check_handlers};
-pub use record::{FindJobs, JobRecord, find_jobs, job_by_id};
+pub use record::{FindJobs, JobRecord, find_jobs, job_by_id, job_by_id_or_archived};
 pub(crate) use record::{checked, jobs_by_id};
 pub use stats::{Aggregate, QueueStats, StatsOptions, Window, queue_stats};
 pub use surveyor::Surveyor;

@@ -235,6 +235,7 @@ impl Worker {
             keeper.run(self.health.register("lease keeper", SILENCE), over.clone()),
         );
 
+        self.tracer.count_in(self.metrics.trace_spans.clone());
         let tracer = self.tracer.within(&place, schema);
         let backlog = (self.config.worker.concurrency * 4).max(1024);
         let (settler, verdicts) = Settler::new(
@@ -251,7 +252,7 @@ impl Worker {
         );
         let notes = self.chronicle(&database, &life, &over);
         let (held, counted) = (leases.clone(), self.metrics.clone());
-        let runs = Runs::new(life.clone(), held, verdicts, counted, tracer, notes);
+        let runs = Runs::new(life.clone(), held, verdicts, counted, tracer.clone(), notes);
 
         let claiming = TaskTracker::new();
         let names = queues.iter().map(|assigned| assigned.queue.clone()).collect();
@@ -278,11 +279,12 @@ impl Worker {
             surveyed,
         };
         life.spawn("surveyor", surveyor.run(over.clone()));
-        let api = self
-            .config
-            .api
-            .enabled
-            .then(|| Api::new(&self.config.api, Backend::new(database.clone(), watch.clone(), schema)));
+        let api = self.config.api.enabled.then(|| {
+            Api::new(
+                &self.config.api,
+                Backend::new(database.clone(), watch.clone(), schema, tracer),
+            )
+        });
         if let Some(mut server) = server {
             tracing::info!(address = %server.address(), "serving /metrics, /healthz, /readyz and /status");
             if let Some(api) = &api {

@@ -8,8 +8,11 @@ use uuid::Uuid;
 
 use super::options::{Connection, DatabaseOptions, time};
 use super::{Done, Error, Page};
+use crate::client::{self, Client};
 use crate::enqueue::{self, JobInsert, SendOptions, StartAfter};
 use crate::job::{Group, RawJson};
+use crate::observe::{Tracer, propagation};
+use crate::postgres::Settings;
 use crate::queue::QueueName;
 
 /// The most lines that go into one statement.
@@ -117,36 +120,55 @@ impl Send {
             if self.id.is_some() {
                 return Err(Error::Usage("--id is for one job, and `-` reads many".to_owned()));
             }
-            let connection = self.database.connect().await?;
+            let (connection, tracer) = self.connect().await?;
+            let boss = producer(&connection, &tracer);
             let input = BufReader::with_capacity(1 << 20, tokio::io::stdin());
-            return bulk(&connection, &queue, &options, input, page).await;
+            let done = bulk(&connection, &boss, &queue, &options, input, page).await;
+            tracer.shutdown().await;
+            return done;
         }
         let data = match self.data.as_deref().map(serde_json::from_str::<RawJson>).transpose() {
             Ok(data) => data,
             Err(error) => return Err(Error::Usage(format!("the payload is no JSON: {error}"))),
         };
-        let connection = self.database.connect().await?;
-        let sent = enqueue::send(
-            &connection.client,
-            &connection.dialect,
-            &queue,
-            data.as_deref(),
-            &options,
-        )
-        .await
-        .map_err(|error| connection.not_taken(error))?;
-        match sent {
+        let (connection, tracer) = self.connect().await?;
+        let sent = producer(&connection, &tracer).send(queue, &data, &options).await;
+        tracer.shutdown().await;
+        match sent.map_err(|error| connection.failed(error))? {
             Some(id) => page.line(&id.to_string())?,
             None => eprintln!("not sent: the queue's policy, a throttle slot or a job of that id has no room for it"),
         }
         Ok(Done::Well)
     }
+
+    /// The database, and who makes the spans where the configuration has a collector for them.
+    async fn connect(&self) -> Result<(Connection, Tracer), Error> {
+        let config = self.database.read().config;
+        let tracer = Tracer::new(config.telemetry.otlp_endpoint.as_deref()).map_err(|error| Error::Refused {
+            what: format!("traces cannot be sent: {error}"),
+            next: None,
+        })?;
+        let database = Settings::of(&config.database).map_or_else(|_| String::new(), |it| it.database_name());
+        Ok((
+            self.database.connect().await?,
+            tracer.within(&database, &config.database.schema),
+        ))
+    }
+}
+
+/// Who sends, in the trace that the environment speaks of: a handler's program may well send further jobs.
+fn producer(connection: &Connection, tracer: &Tracer) -> Client {
+    connection
+        .boss()
+        .with_tracer(tracer.clone())
+        .within_trace(propagation::environment())
 }
 
 /// Sends a job per line, as many at once as have come in: a file goes in bulk, a trickle job by job. The ids are printed
 /// as they are sent.
 async fn bulk(
     connection: &Connection,
+    boss: &Client,
     queue: &QueueName,
     options: &SendOptions,
     mut input: BufReader<impl AsyncRead + Unpin>,
@@ -175,13 +197,13 @@ async fn bulk(
         }
         let waiting = more && jobs.len() < BULK && input.buffer().contains(&b'\n');
         if !waiting && !jobs.is_empty() {
-            let inserted = enqueue::insert(&connection.client, &connection.dialect, queue, &jobs).await;
+            let inserted = boss.insert(queue.clone(), &jobs).await;
             let ids = inserted.map_err(|error| match error {
-                enqueue::Error::InBatch { index, reason } => Error::Refused {
+                client::Error::Enqueue(enqueue::Error::InBatch { index, reason }) => Error::Refused {
                     what: format!("line {}: {reason}", lines.get(index).copied().unwrap_or(read)),
                     next: Some(format!("{sent} jobs of earlier lines were sent")),
                 },
-                error => connection.not_taken(error),
+                error => connection.failed(error),
             })?;
             sent += ids.len();
             for id in ids {

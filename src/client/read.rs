@@ -25,6 +25,18 @@ impl<E: Executor> Client<E> {
             .noted(inspect::job_by_id(&self.road, &dialect, &queue, id).await)
     }
 
+    /// One job, if it is there or, on schema 24, in the archive.
+    pub async fn get_job_by_id_or_archived(
+        &self,
+        queue: impl Into<QueueName>,
+        id: Uuid,
+    ) -> Result<Option<JobRecord>, Error> {
+        let queue = queue.into();
+        let dialect = self.tongue.dialect(&self.road).await?;
+        self.tongue
+            .noted(inspect::job_by_id_or_archived(&self.road, &dialect, &queue, id).await)
+    }
+
     /// One queue, if it is there.
     pub async fn get_queue(&self, queue: impl Into<QueueName>) -> Result<Option<QueueRecord>, Error> {
         Ok(self.get_queues(Some([queue])).await?.pop())

@@ -29,14 +29,19 @@ impl<E: Executor> Client<E> {
         D: Serialize + ?Sized,
     {
         let (queue, data) = (queue.into(), to_raw_value(data)?);
-        if let Some(gatherer) = &self.gatherer
-            && may_gather(options)
-        {
-            return gatherer.send(queue, data, options).await;
-        }
-        let dialect = self.tongue.dialect(&self.road).await?;
-        self.tongue
-            .noted(enqueue::send(&self.road, &dialect, &queue, Some(&data), options).await)
+        let producing = self.producing("send", Some(queue.as_str()), 1);
+        let sent = async {
+            let dialect = self.tongue.dialect(&self.road).await?;
+            let options = producing.options(options, &dialect);
+            match &self.gatherer {
+                Some(gatherer) if may_gather(&options) => gatherer.send(queue, data, &options).await,
+                _ => self
+                    .tongue
+                    .noted(enqueue::send(&self.road, &dialect, &queue, Some(&data), &options).await),
+            }
+        };
+        let sent = sent.await;
+        producing.ended(sent, |id| *id)
     }
 
     /// Sends a job that may run from then on.
@@ -90,9 +95,15 @@ impl<E: Executor> Client<E> {
     /// Inserts many jobs; the ids of those that went in. See [`enqueue::insert()`].
     pub async fn insert(&self, queue: impl Into<QueueName>, jobs: &[JobInsert]) -> Result<Vec<Uuid>, Error> {
         let queue = queue.into();
-        let dialect = self.tongue.dialect(&self.road).await?;
-        self.tongue
-            .noted(enqueue::insert(&self.road, &dialect, &queue, jobs).await)
+        let producing = self.producing("insert", Some(queue.as_str()), jobs.len());
+        let inserted = async {
+            let dialect = self.tongue.dialect(&self.road).await?;
+            let jobs = producing.jobs(jobs, &dialect);
+            self.tongue
+                .noted(enqueue::insert(&self.road, &dialect, &queue, &jobs).await)
+        };
+        let inserted = inserted.await;
+        producing.ended(inserted, |_| None)
     }
 
     /// Changes jobs that wait. See [`enqueue::update()`].
@@ -116,15 +127,34 @@ impl<E: Executor> Client<E> {
         changes: &JobChanges,
     ) -> Result<Upserted, Error> {
         let queue = queue.into();
-        let dialect = self.tongue.dialect(&self.road).await?;
-        self.tongue
-            .noted(enqueue::upsert(&self.road, &dialect, &queue, waiting, changes).await)
+        let producing = self.producing("upsert", Some(queue.as_str()), 1);
+        let upserted = async {
+            let dialect = self.tongue.dialect(&self.road).await?;
+            let changes = producing.changes(changes, &dialect);
+            self.tongue
+                .noted(enqueue::upsert(&self.road, &dialect, &queue, waiting, &changes).await)
+        };
+        let upserted = upserted.await;
+        producing.ended(upserted, |done: &Upserted| match done.jobs.as_slice() {
+            [job] if done.inserted == 1 => Some(*job),
+            _ => None,
+        })
     }
 
     /// Sends jobs of which some wait for others, all or none; the id of each by its reference. See [`enqueue::flow()`].
     pub async fn flow(&self, jobs: &[FlowJob]) -> Result<BTreeMap<String, Uuid>, Error> {
-        let dialect = self.tongue.dialect(&self.road).await?;
-        self.tongue.noted(enqueue::flow(&self.road, &dialect, jobs).await)
+        let destination = jobs.first().map(|job| job.queue.as_str());
+        let destination = destination.filter(|name| jobs.iter().all(|job| job.queue.as_str() == *name));
+        let producing = self.producing("flow", destination, jobs.len());
+        let sent = async {
+            let dialect = self.tongue.dialect(&self.road).await?;
+            let jobs = producing.flow(jobs, &dialect);
+            self.tongue.noted(enqueue::flow(&self.road, &dialect, &jobs).await)
+        };
+        let sent = sent.await;
+        producing.ended(sent, |ids: &BTreeMap<String, Uuid>| {
+            ids.values().next().copied().filter(|_| ids.len() == 1)
+        })
     }
 
     /// Sends a job to every queue that subscribed to the event; how many went in. See [`enqueue::publish()`].
@@ -133,9 +163,15 @@ impl<E: Executor> Client<E> {
         D: Serialize + ?Sized,
     {
         let data = to_raw_value(data)?;
-        let dialect = self.tongue.dialect(&self.road).await?;
-        self.tongue
-            .noted(enqueue::publish(&self.road, &dialect, event, Some(&data), options).await)
+        let producing = self.producing("publish", Some(event), 0);
+        let published = async {
+            let dialect = self.tongue.dialect(&self.road).await?;
+            let options = producing.options(options, &dialect);
+            self.tongue
+                .noted(enqueue::publish(&self.road, &dialect, event, Some(&data), &options).await)
+        };
+        let published = published.await;
+        producing.ended(published, |_| None)
     }
 
     /// Has whatever is published under the event sent to the queue.

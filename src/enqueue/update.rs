@@ -71,6 +71,8 @@ pub struct JobChanges {
     pub group: Option<Group>,
     /// The lease its worker has to renew; whole seconds.
     pub heartbeat: Option<Option<Duration>>,
+    /// The trace context of a job that is inserted; one that is there keeps its own.
+    pub trace: Option<RawJson>,
 }
 
 /// What [`update`] did; it serialises to the JSON of pg-boss's own `UpdateResponse`.
@@ -254,6 +256,7 @@ impl JobChanges {
             dead_letter: self.dead_letter.clone().flatten(),
             group: self.group.clone(),
             heartbeat: self.heartbeat.flatten(),
+            trace: self.trace.clone(),
             ..SendOptions::default()
         }
     }

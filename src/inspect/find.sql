@@ -1,7 +1,7 @@
 -- The jobs of queue $1, each whole, oldest first: no row if the queue does not exist, one without a job if there are none.
 -- $1 text queue, $2 uuid[] only these ids (flag `id`), $3 text only this singleton key (`key`), $4 text only jobs whose data
 -- contains this JSON (`data`), $5 uuid only jobs after this one (`after`), $6 bigint at most so many; flag `queued`: only
--- those that no worker holds. Takes no lock. By id the primary key is used; else the queue is read by created_on (i15 from
+-- those that no worker holds. The table is `job`, or `archive` on schema 24. Takes no lock. By id the primary key is used; else the queue is read by created_on (i15 from
 -- schema 46 on), and by i17 for a key of queued jobs.
 SELECT j.*
   , anchor.created_on IS NOT NULL AS anchored                                  --? +after
@@ -24,7 +24,7 @@ LEFT JOIN LATERAL (
     , NULL::text AS source_name, NULL::uuid AS source_id                       --? !lineage
     , NULL::timestamptz AS source_created_on, NULL::int AS source_retry_count  --? !lineage
     , j.source_output, j.source_root_id                                        --? source_output
-  FROM {job} j
+  FROM {table} j
   WHERE j.name = $1
     AND j.id = ANY ($2::uuid[])                                                --? +id
     AND j.singleton_key = $3                                                   --? +key

@@ -188,6 +188,24 @@ pub async fn job_by_id(
     Ok(jobs_by_id(executor, dialect, queue, &[id]).await?.pop())
 }
 
+/// As [`job_by_id`]; on schema 24, where finished jobs move to the archive, one that is there, too. It is pg-boss 10's
+/// `getJobById` with `includeArchive`.
+///
+/// # Errors
+/// As [`find_jobs`].
+pub async fn job_by_id_or_archived(
+    executor: &impl Executor,
+    dialect: &Dialect,
+    queue: &QueueName,
+    id: Uuid,
+) -> Result<Option<JobRecord>, Refusal> {
+    let found = job_by_id(executor, dialect, queue, id).await?;
+    if found.is_some() || !dialect.catalog().has_table("archive") {
+        return Ok(found);
+    }
+    Ok(by_id(executor, dialect, "archive", queue, &[id]).await?.pop())
+}
+
 /// Those of the jobs that are there, oldest first.
 ///
 /// # Errors
@@ -198,9 +216,19 @@ pub(crate) async fn jobs_by_id(
     queue: &QueueName,
     ids: &[Uuid],
 ) -> Result<Vec<JobRecord>, Refusal> {
+    by_id(executor, dialect, "job", queue, ids).await
+}
+
+async fn by_id(
+    executor: &impl Executor,
+    dialect: &Dialect,
+    table: &str,
+    queue: &QueueName,
+    ids: &[Uuid],
+) -> Result<Vec<JobRecord>, Refusal> {
     let rows = executor
         .query(
-            &FIND.render_with(dialect, "job", &["id"]),
+            &FIND.render_with(dialect, table, &["id"]),
             &[
                 (&queue.as_str(), Type::TEXT),
                 (&ids, Type::UUID_ARRAY),

@@ -64,6 +64,7 @@ pub struct Metrics {
     pub http_push_requests: IntCounterVec,
     pub event_handler_runs: IntCounterVec,
     pub event_handler_duration: HistogramVec,
+    pub trace_spans: IntCounterVec,
     pub event_duplicates_skipped: IntCounterVec,
     pub event_circuit_state: IntGaugeVec,
     pub event_circuit_transitions: IntCounterVec,
@@ -241,6 +242,11 @@ impl Metrics {
                 "event_circuit_state",
                 "The handler's circuit in this process: 0 closed, 1 half-open, 2 open.",
                 &["handler"],
+            ),
+            trace_spans: made.counters(
+                "pgboss_trace_spans_total",
+                "Spans by what became of them: exported, lost where the collector did not take them, dropped for want of room.",
+                &["outcome"],
             ),
             event_circuit_transitions: made.counters(
                 "event_circuit_transitions_total",
@@ -500,6 +506,7 @@ mod tests {
         "event_duplicates_skipped_total",
         "event_circuit_state",
         "event_circuit_transitions_total",
+        "pgboss_trace_spans_total",
         "event_outbox_pending",
         "event_outbox_oldest_pending_seconds",
         "event_outbox_held",
@@ -543,6 +550,7 @@ mod tests {
         metrics
             .event_circuit_transitions
             .with_label_values(&["inventory", "open"]);
+        metrics.trace_spans.with_label_values(&["exported"]);
         metrics.event_outbox_relayed.with_label_values(&["order", "relayed"]);
         metrics.event_dead_letters.with_label_values(&["inventory"]);
         let durations = &metrics.event_query_duration;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use http::HeaderMap;
 use opentelemetry::Context;
 use opentelemetry::propagation::{Injector, TextMapPropagator};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
@@ -25,8 +26,38 @@ pub fn extract(carrier: Option<&RawValue>) -> Context {
             _ => None,
         })
         .collect();
-    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &fields);
-    BaggagePropagator::new().extract_with_context(&context, &fields)
+    of_fields(&fields)
+}
+
+/// The context a request was sent in; the root context where it says nothing of one.
+pub fn received(headers: &HeaderMap) -> Context {
+    let named = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let fields = ["traceparent", "tracestate", "baggage"];
+    of_fields(
+        &fields
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), named(name)?)))
+            .collect(),
+    )
+}
+
+/// The context that the environment speaks of, as a handler's program has it; the root context where it does not.
+pub fn environment() -> Context {
+    let fields = ["traceparent", "tracestate", "baggage"];
+    let fields = fields
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), std::env::var(name.to_uppercase()).ok()?)));
+    of_fields(&fields.collect())
+}
+
+fn of_fields(fields: &HashMap<String, String>) -> Context {
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), fields);
+    BaggagePropagator::new().extract_with_context(&context, fields)
 }
 
 /// The carrier to store with a job sent in `context`; `None` where there is nothing to carry.

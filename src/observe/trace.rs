@@ -1,11 +1,11 @@
 //! Traces: made where an endpoint is set, sent in batches by a thread of their own, and never in anyone's way.
 //!
-//! A collector that is down, slow or wrong costs spans and nothing else. The SDK reads the standard variables for what is
+//! A collector that is down, slow or wrong costs spans, which are counted, and nothing else. The SDK reads the standard variables for what is
 //! not in the configuration: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER` (a parent's decision
 //! is followed unless it says otherwise), `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_*`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use http::Uri;
@@ -14,7 +14,8 @@ use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor};
+use prometheus::IntCounterVec;
 
 use super::propagation;
 use super::span::{Opening, OperationSpan, Place, ProcessSpan, RunLink, attribute};
@@ -49,6 +50,23 @@ pub struct Tracer {
 struct Active {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
+    counts: Arc<Counts>,
+}
+
+/// Spans on their way to the collector.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Those that wait for the exporter, or that it is sending.
+    waiting: AtomicUsize,
+    spans: OnceLock<IntCounterVec>,
+}
+
+impl Counts {
+    fn count(&self, outcome: &str, spans: usize) {
+        if let Some(counter) = self.spans.get() {
+            counter.with_label_values(&[outcome]).inc_by(spans as u64);
+        }
+    }
 }
 
 impl Tracer {
@@ -65,6 +83,9 @@ impl Tracer {
         let Some(endpoint) = endpoint.map(str::trim).filter(|endpoint| !endpoint.is_empty()) else {
             return Ok(Tracer::off());
         };
+        if std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
+            return Ok(Tracer::off());
+        }
         let url = traces_url(endpoint)?;
         let exporter = SpanExporter::builder()
             .with_http()
@@ -73,11 +94,19 @@ impl Tracer {
             .with_http_client(client(&url)?)
             .build()
             .map_err(|error| TraceError::Exporter(error.to_string()))?;
+        let counts = Arc::new(Counts::default());
+        let watched = Watched {
+            exporter,
+            failing: AtomicBool::new(false),
+            counts: Arc::clone(&counts),
+        };
+        let gate = Gate {
+            inner: BatchSpanProcessor::builder(watched).build(),
+            most: queue_size(),
+            counts: Arc::clone(&counts),
+        };
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(Watched {
-                exporter,
-                failing: AtomicBool::new(false),
-            })
+            .with_span_processor(gate)
             .with_resource(resource())
             .build();
         let scope = InstrumentationScope::builder("strawboss")
@@ -85,9 +114,22 @@ impl Tracer {
             .build();
         let tracer = provider.tracer_with_scope(scope);
         Ok(Tracer {
-            active: Some(Active { provider, tracer }),
+            active: Some(Active {
+                provider,
+                tracer,
+                counts,
+            }),
             place: None,
         })
+    }
+
+    /// Counts what becomes of spans: `exported`, `lost` where the collector did not take them, `dropped` where so many waited
+    /// for it that there was no room. What happened before is not counted.
+    pub fn count_in(&self, spans: IntCounterVec) {
+        if let Some(active) = &self.active {
+            // Whoever came first counts.
+            let _ = active.counts.spans.set(spans);
+        }
     }
 
     /// The same tracer, whose spans say in which database and schema they happened.
@@ -121,7 +163,7 @@ impl Tracer {
             KeyValue::new(attribute::RETRY_COUNT, i64::from(job.attempt.retry_count)),
         ];
         let span = self
-            .opening("process", "process", SpanKind::Consumer, Some(&job.queue))
+            .opening("process", "process", SpanKind::Consumer, Some(job.queue.as_str()))
             .builder(about)
             .with_start_time(claimed);
         ProcessSpan::new(active.start(span, &parent), job.id())
@@ -141,7 +183,7 @@ impl Tracer {
             return OperationSpan::new(Context::new());
         };
         let runs: Vec<RunLink> = runs.into_iter().collect();
-        let opening = self.opening(operation, "settle", SpanKind::Client, queue);
+        let opening = self.opening(operation, "settle", SpanKind::Client, queue.map(QueueName::as_str));
         let context = match runs.as_slice() {
             [run] => {
                 let about = KeyValue::new(attribute::MESSAGE_ID, run.job.to_string());
@@ -162,13 +204,21 @@ impl Tracer {
     /// Starts the span of one call that creates `jobs` jobs, as a part of the trace in `parent`: a handler's own
     /// [`Context::trace`](crate::handler::Context::trace), or the root context.
     ///
+    /// `destination` is the queue, or the event that is published; `None` where the jobs are of several queues.
+    ///
     /// With traces off the parent's trace is passed on as it is.
-    pub fn send_span(&self, operation: &str, queue: &QueueName, jobs: usize, parent: &Context) -> OperationSpan {
+    pub fn send_span(
+        &self,
+        operation: &str,
+        destination: Option<&str>,
+        jobs: usize,
+        parent: &Context,
+    ) -> OperationSpan {
         let Some(active) = &self.active else {
             return OperationSpan::new(parent.clone());
         };
         let span = self
-            .opening(operation, "send", SpanKind::Producer, Some(queue))
+            .opening(operation, "send", SpanKind::Producer, destination)
             .builder((jobs > 1).then(|| count(jobs)));
         OperationSpan::new(active.start(span, parent))
     }
@@ -178,13 +228,13 @@ impl Tracer {
         operation: &'a str,
         kind: &'static str,
         span_kind: SpanKind,
-        queue: Option<&'a QueueName>,
+        queue: Option<&'a str>,
     ) -> Opening<'a> {
         Opening {
             operation,
             kind,
             span_kind,
-            queue: queue.map(QueueName::as_str),
+            queue,
             place: self.place.as_deref(),
         }
     }
@@ -273,17 +323,65 @@ fn client(endpoint: &Uri) -> Result<reqwest::blocking::Client, TraceError> {
         .map_err(|error| TraceError::Exporter(error.to_string()))
 }
 
+/// Lets spans through as long as there is room for them. The SDK's own queue drops the rest, too, but does not count it.
+#[derive(Debug)]
+struct Gate {
+    inner: BatchSpanProcessor,
+    most: usize,
+    counts: Arc<Counts>,
+}
+
+impl SpanProcessor for Gate {
+    fn on_start(&self, span: &mut Span, context: &Context) {
+        self.inner.on_start(span, context);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        if !span.span_context.is_sampled() {
+            return;
+        }
+        if self.counts.waiting.fetch_add(1, Ordering::Relaxed) >= self.most {
+            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.counts.count("dropped", 1);
+            return;
+        }
+        self.inner.on_end(span);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.inner.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.inner.set_resource(resource);
+    }
+}
+
+/// How many spans may wait, as the SDK reads it.
+fn queue_size() -> usize {
+    let said = std::env::var("OTEL_BSP_MAX_QUEUE_SIZE").ok();
+    said.and_then(|said| said.parse().ok()).unwrap_or(2048)
+}
+
 /// Says in the log when spans begin to be lost and when they no longer are, once each.
 #[derive(Debug)]
 struct Watched {
     exporter: SpanExporter,
     failing: AtomicBool,
+    counts: Arc<Counts>,
 }
 
 impl opentelemetry_sdk::trace::SpanExporter for Watched {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let result = self.exporter.export(batch).await;
+        self.counts.waiting.fetch_sub(spans, Ordering::Relaxed);
+        self.counts
+            .count(if result.is_ok() { "exported" } else { "lost" }, spans);
         match &result {
             Ok(()) => {
                 if self.failing.swap(false, Ordering::Relaxed) {

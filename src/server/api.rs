@@ -26,6 +26,7 @@ use serde_json::value::RawValue;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ApiConfig;
+use crate::observe::propagation;
 pub use calls::Backend;
 use calls::Failure;
 use cors::Cors;
@@ -203,39 +204,44 @@ impl Inner {
         let Some(route) = route.filter(|route| route.verb == verb) else {
             return plain(StatusCode::NOT_FOUND, "404 Not Found");
         };
+        // What the caller's trace is, its jobs are to be a part of.
+        let traced = headers
+            .contains_key("traceparent")
+            .then(|| self.backend.within(propagation::received(headers)));
+        let backend = traced.as_ref().unwrap_or(&self.backend);
         if verb == Verb::Get {
-            return self.called(route, &request::query(query)).await;
+            return self.called(backend, route, &request::query(query)).await;
         }
         let Ok(bytes) = axum::body::to_bytes(body, limit).await else {
             return self.too_large();
         };
         match request::media(headers, bytes.is_empty()) {
-            Media::Json => self.called(route, &request::text(&bytes)).await,
+            Media::Json => self.called(backend, route, &request::text(&bytes)).await,
             // Nothing that is needed can be in there, so pg-boss itself would be at a loss.
             Media::Nothing => match route.shape.and_then(shape::nothing) {
-                Some(table) => self.done(route, &table).await,
+                Some(table) => self.done(backend, route, &table).await,
                 None => self.failed("there is no body"),
             },
             Media::Foreign => self.failed("Unsupported Media Type"),
         }
     }
 
-    async fn called(&self, route: &'static Route, text: &str) -> Response {
+    async fn called(&self, backend: &Backend, route: &'static Route, text: &str) -> Response {
         let Some(shape) = route.shape else {
-            return self.done(route, &Table::default()).await;
+            return self.done(backend, route, &Table::default()).await;
         };
         let Ok(raw) = serde_json::from_str::<&RawValue>(text) else {
             return self.failed("Malformed JSON in request body");
         };
         match shape::read(shape, raw) {
-            Ok(Value::Table(table)) => self.done(route, &table).await,
+            Ok(Value::Table(table)) => self.done(backend, route, &table).await,
             Ok(_) => self.failed("the request is no object"),
             Err(issues) => refused(StatusCode::BAD_REQUEST, &Issue::message(&issues)),
         }
     }
 
-    async fn done(&self, route: &Route, table: &Table<'_>) -> Response {
-        match self.backend.call(route.method, table).await {
+    async fn done(&self, backend: &Backend, route: &Route, table: &Table<'_>) -> Response {
+        match backend.call(route.method, table).await {
             Ok(result) => {
                 let mut text = Vec::with_capacity(result.len() + 24);
                 text.extend_from_slice(b"{\"ok\":true,\"result\":");

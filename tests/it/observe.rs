@@ -215,7 +215,7 @@ async fn what_is_sent_is_continued_by_whoever_runs_it() {
     let collector = Collector::start().await;
     let tracer = tracer(&collector);
     let caller = tracer.process_span(&job("order", 0, None), SystemTime::now());
-    let send = tracer.send_span("send", &"email".into(), 1, caller.context());
+    let send = tracer.send_span("send", Some("email"), 1, caller.context());
     let carrier = send.carrier().expect("there is a trace to carry");
     let mut sent = job("email", 0, None);
     sent.trace_context = Some(carrier.into());
@@ -245,7 +245,7 @@ async fn a_bulk_says_how_many() {
     let collector = Collector::start().await;
     let tracer = tracer(&collector);
     tracer
-        .send_span("insert", &"email".into(), 500, &Context::new())
+        .send_span("insert", Some("email"), 500, &Context::new())
         .end(None);
     let spans = delivered(&tracer, &collector).await;
     assert_eq!(spans[0].name, "insert email");
@@ -277,7 +277,7 @@ async fn off_passes_the_producers_trace_through() {
     assert_eq!(inside.get(), traceparent("01"));
     let nobody = std::iter::from_fn(|| panic!("the runs must not be looked at"));
     tracer.settle_span("complete", None, nobody).end(None);
-    let send = tracer.send_span("send", &"email".into(), 1, &Context::new());
+    let send = tracer.send_span("send", Some("email"), 1, &Context::new());
     assert!(send.carrier().is_none());
     send.end(None);
     span.end(Outcome::Completed, None);

@@ -7,13 +7,15 @@
 //
 //   -> {"id":1,"op":"call","method":"send","args":["q",{"n":1}]}
 //   -> {"id":2,"op":"work","queue":"q","options":{},"behaviour":{"complete":{"n":2}}}
-//   -> {"id":3,"op":"eval","body":"return boss.getQueues()","args":[]}
+//   -> {"id":3,"op":"serve","status":200}      an endpoint, each request within a span of kind server; answers its address
+//   -> {"id":4,"op":"eval","body":"return boss.getQueues()","args":[]}
 //   <- {"id":1,"ok":…}   or   {"id":1,"error":{"name":…,"message":…,"code":…}}
 //   <- {"event":"started"|"job"|"handled"|"error"|"warning"|…}
 //
 // A date travels to us as {"$date":"2030-01-01T00:00:00Z"}, undefined as {"$undefined":true}; dates travel back as ISO
 // strings. The process ends with its standard input.
 
+import { createServer } from 'node:http'
 import { createInterface } from 'node:readline'
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
@@ -77,7 +79,22 @@ async function behave (behaviour, queue, jobs) {
   return behaviour.echo ? jobs[0].data : revive(behaviour.complete)
 }
 
-async function perform ({ op, method, args, queue, options, behaviour, body }) {
+// An endpoint as an app instrumented by the SDK has it: its span continues the caller's trace.
+async function serve (status) {
+  const { context, propagation, SpanKind, trace } = await load('@opentelemetry/api')
+  const server = createServer((request, response) => {
+    const caller = propagation.extract(context.active(), request.headers)
+    trace.getTracer('app').startActiveSpan(`POST ${request.url}`, { kind: SpanKind.SERVER }, caller, async span => {
+      for await (const _ of request);
+      response.writeHead(status).end()
+      span.end()
+    })
+  })
+  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
+  return `http://127.0.0.1:${server.address().port}`
+}
+
+async function perform ({ op, method, args, queue, options, behaviour, body, status }) {
   switch (op) {
     case 'call':
       if (typeof boss[method] !== 'function') throw new Error(`pg-boss ${release} has no method ${method}`)
@@ -94,6 +111,8 @@ async function perform ({ op, method, args, queue, options, behaviour, body }) {
           throw error
         }
       })
+    case 'serve':
+      return serve(status)
     case 'eval':
       return new AsyncFunction('boss', 'args', 'say', body)(boss, revive(args), say)
     default:

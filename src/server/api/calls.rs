@@ -10,6 +10,7 @@ use super::routes::Method;
 use super::shape::Table;
 use crate::client::{self, Client};
 use crate::dialect::Watch;
+use crate::observe::Tracer;
 use crate::postgres::Database;
 use crate::queue::QueueName;
 
@@ -54,9 +55,18 @@ fn name(table: &Table<'_>) -> QueueName {
 
 impl Backend {
     /// Calls what a worker of this process speaks to.
-    pub fn new(database: Database, watch: Watch, schema: &str) -> Backend {
+    pub fn new(database: Database, watch: Watch, schema: &str, tracer: Tracer) -> Backend {
         Backend {
-            client: Client::watching(database, schema, watch).gathering(),
+            client: Client::watching(database, schema, watch)
+                .gathering()
+                .with_tracer(tracer),
+        }
+    }
+
+    /// The same for a request that is part of a trace.
+    pub(super) fn within(&self, trace: opentelemetry::Context) -> Backend {
+        Backend {
+            client: self.client.clone().within_trace(trace),
         }
     }
 

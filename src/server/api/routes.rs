@@ -385,6 +385,11 @@ const STATS: Shape = Shape::Object(&[
     optional("force", Shape::Truth),
 ]);
 const ONE_JOB: Shape = Shape::Object(&[required("name", Shape::Name), required("id", Shape::Name)]);
+const JOB_BY_ID: Shape = Shape::Object(&[
+    required("name", Shape::Name),
+    required("id", Shape::Name),
+    optional("includeArchive", Shape::Truth),
+]);
 const FIND_JOBS: Shape = Shape::Checked(
     &Shape::Object(&[
         required("name", Shape::Name),
@@ -467,7 +472,7 @@ pub(super) static ROUTES: [Route; 46] = [
     post("deleteStoredJobs", Method::DeleteStoredJobs, "jobs", &NAMED, Answer::Nothing, "Deletes the finished jobs of a queue"),
     post("deleteAllJobs", Method::DeleteAllJobs, "jobs", &PERHAPS_NAMED, Answer::Nothing, "Deletes all jobs of a queue, or of all queues"),
     get("findJobs", Method::FindJobs, "jobs", Some(&FIND_JOBS), Answer::JobsInFull, "Finds jobs by id, singletonKey or a property of their data"),
-    get("getJobById", Method::GetJobById, "jobs", Some(&ONE_JOB), Answer::Job, "Shows one job"),
+    get("getJobById", Method::GetJobById, "jobs", Some(&JOB_BY_ID), Answer::Job, "Shows one job; of pg-boss 10 an archived one, too, where includeArchive says so"),
     get("getDependencies", Method::GetDependencies, "jobs", Some(&ONE_JOB), Answer::Dependencies, "The jobs a job waits for"),
     get("getDependents", Method::GetDependents, "jobs", Some(&ONE_JOB), Answer::Dependencies, "The jobs that wait for a job"),
     post("createQueue", Method::CreateQueue, "queues", &CREATE_QUEUE, Answer::Nothing, "Creates a queue; one that is there stays as it is"),

@@ -193,6 +193,7 @@ async fn changed_while_they_wait(release: Release) {
     let theirs = both.boss("update", json!(["q", {"new": 1}, all])).await;
     let seconds = Duration::from_secs;
     let changes = JobChanges {
+        trace: None,
         data: raw(json!({"new": 1})),
         priority: Some(3),
         start_after: Some(StartAfter::In(Duration::ZERO)),

@@ -60,6 +60,23 @@ async fn jobs_found_and_fetched(release: Release) {
             both.same("getJobById", &theirs, ours);
         }
     }
+    if v10 {
+        let archived = "INSERT INTO {schema}.archive SELECT * FROM {schema}.job WHERE priority = 7";
+        for schema in [&both.theirs, &both.ours] {
+            schema.execute(archived).await;
+            schema.execute("DELETE FROM {schema}.job WHERE priority = 7").await;
+        }
+        for (options, archive) in [(json!({}), false), (json!({"includeArchive": true}), true)] {
+            let theirs = both.boss("getJobById", json!(["q", id(1), options])).await;
+            let ours = match archive {
+                true => client.get_job_by_id_or_archived("q", uuid(1)).await,
+                false => client.get_job_by_id("q", uuid(1)).await,
+            };
+            let ours = ours.expect("read").map(|job| (job.id.to_string(), job.priority));
+            let theirs = theirs.is_object().then(|| (uuid(1).to_string(), 7));
+            assert_eq!((ours.is_some(), ours), (archive, theirs));
+        }
+    }
     if modern {
         let found = [
             (json!({}), FindJobs::default()),

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use strawboss::claim::Terms;
+use strawboss::desk;
+use strawboss::dialect::Dialect;
+use strawboss::inspect;
 use strawboss::postgres::{Database, Settings};
 use strawboss::queue::Policy;
 use tokio_postgres::Client;
@@ -80,6 +83,8 @@ fn intended(what: &str, version: i32) -> Option<&'static [&'static str]> {
         "key_strict_fifo" if queued == "i5" => Some(&["i5", "i8", "pkey", "ctid"]),
         "key_strict_fifo" => Some(&["i10", "i8", "i11", "pkey", "ctid"]),
         what if what.ends_with("by ctid") => Some(&["ctid"]),
+        // The index over live states leads to them, too.
+        what if version >= 46 && (what.ends_with(" jobs") || what.ends_with("by hand")) => Some(&["pkey", "i14"]),
         _ => Some(&["pkey"]),
     }
 }
@@ -257,4 +262,67 @@ async fn statistics_of_another_day(release: Release) {
         assert_intended(&client, "one", statement, &values, release, "with old statistics").await;
         client.batch_execute("deallocate one").await.expect("it was prepared");
     }
+}
+
+on_releases!(decisions_by_id: V10_4_2 schema_24, V11_1_2 schema_26, V12_27_0 schema_37, V12_38_0 schema_46);
+
+/// What a person, or a program over the API, does with jobs it names: by the primary key.
+async fn decisions_by_id(release: Release) {
+    let (schema, straw) = unwatched(release).await;
+    let client = schema.connect().await;
+    let dialect: &Dialect = &straw.dialect;
+    let ids = (1..=50).map(|n| format!("'{}'", id(n))).collect::<Vec<_>>().join(", ");
+    let decided = "text, uuid[], int[], text";
+    let decided_values = format!("'q', array[{ids}]::uuid[], null, null");
+    let newer = desk::STATEMENTS_OF_NEWER
+        .iter()
+        .filter(|(what, _, _, needed)| *what == "touch jobs" && dialect.has(*needed))
+        .map(|(what, template, flags, _)| (*what, template.render_with(dialect, "job", flags), decided));
+    let named = ["jobs by hand", "jobs", "cancel jobs"];
+    let decisions = desk::STATEMENTS
+        .iter()
+        .filter(|(what, _, flags)| named.iter().any(|end| what.ends_with(end)) && (flags.len() < 3) && !is_bulk(what))
+        .map(|(what, template, flags)| (*what, template.render_with(dialect, "job", flags), decided));
+    let find = inspect::STATEMENTS
+        .iter()
+        .find(|(what, _)| *what == "find jobs")
+        .expect("it is there");
+    let find = (
+        "find jobs",
+        find.1.render_with(dialect, "job", &["id"]),
+        "text, uuid[], text, text, uuid, bigint",
+    );
+    let statements: Vec<_> = decisions.chain(newer).chain([find]).collect();
+    assert!(statements.len() >= 9, "{}", statements.len());
+    schema.execute(JOBS).await;
+    for when in ["without statistics", "with statistics"] {
+        if when == "with statistics" {
+            schema.execute("analyze {schema}.job").await;
+        }
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            let set = format!("set plan_cache_mode = {mode}");
+            client.batch_execute(&set).await.expect("it is a mode");
+            for (what, sql, types) in &statements {
+                let values = match *types {
+                    types if types == decided => decided_values.clone(),
+                    _ => format!("'q', array[{ids}]::uuid[], null, null, null, 100"),
+                };
+                let statement = Statement {
+                    what,
+                    sql: sql.to_string(),
+                    types,
+                };
+                let prepared = client.batch_execute(&format!("prepare one ({types}) as {sql}")).await;
+                prepared.unwrap_or_else(|error| panic!("{what}: {error:?}\n{sql}"));
+                let when = format!("{when}, {mode}");
+                assert_intended(&client, "one", &statement, &values, release, &when).await;
+                client.batch_execute("deallocate one").await.expect("it was prepared");
+            }
+        }
+    }
+}
+
+/// Whether it goes through a queue, and not by ids.
+fn is_bulk(what: &str) -> bool {
+    ["delete queued jobs", "delete stored jobs"].contains(&what)
 }

@@ -166,6 +166,9 @@ impl Backend {
 
     pub(super) async fn get_job_by_id(&self, table: &Table<'_>) -> Done {
         let id = id(table.text("id").unwrap_or_default())?;
+        if table.flag("includeArchive") == Some(true) {
+            return json(&self.client.get_job_by_id_or_archived(name(table), id).await?);
+        }
         json(&self.client.get_job_by_id(name(table), id).await?)
     }
 
@@ -196,6 +199,7 @@ fn changes(table: &Table<'_>) -> Result<(Waiting, JobChanges), Failure> {
         _ => return Err(Failure::new("exactly one of id or singletonKey is required")),
     };
     let changes = JobChanges {
+        trace: None,
         data: match table.get("data") {
             Some(Value::Null) => serde_json::value::to_raw_value(&()).ok(),
             _ => data(table),

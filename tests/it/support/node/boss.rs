@@ -88,6 +88,13 @@ impl Boss {
             .unwrap_or_else(|error| panic!("work on {queue}: {error:?}"))
     }
 
+    /// Serves an endpoint whose requests have spans, where the process makes any; its address.
+    pub async fn serve(&self, status: u16) -> String {
+        let address = self.ask(json!({ "op": "serve", "status": status })).await;
+        let address = address.unwrap_or_else(|error| panic!("the endpoint: {error:?}"));
+        address.as_str().expect("a URL").to_owned()
+    }
+
     /// Runs the body of an asynchronous function of `boss`, `args` and `say`.
     pub async fn eval(&self, body: &str, arguments: Value) -> Result<Value, BossError> {
         self.ask(json!({ "op": "eval", "body": body, "args": arguments })).await
