@@ -131,8 +131,8 @@ pub struct UpkeepConfig {
     pub monitor_interval: Duration,
     /// How often jobs past their retention are deleted from a queue; a day by default.
     pub maintenance_interval: Duration,
-    /// How long a queue's row may be taken for current by whoever does not watch it; 60 s by default. A worker watches the
-    /// rows of the queues it serves.
+    /// The most that what is known of a queue may lag behind its row; 60 s by default. A worker remembers no row for longer
+    /// than a poll interval, so that it keeps any value.
     pub queue_cache_interval: Duration,
     /// How often the children of finished parents are released (schema 33 and later); 1 s by default.
     pub flow_interval: Duration,
@@ -241,6 +241,17 @@ pub struct GroupConcurrency {
     pub default: u32,
     /// The limits by tier.
     pub tiers: BTreeMap<String, u32>,
+}
+
+impl GroupConcurrency {
+    /// As the option `groupConcurrency` of pg-boss's `work()` has it.
+    pub(crate) fn as_option(&self) -> serde_json::Value {
+        if self.tiers.is_empty() {
+            self.default.into()
+        } else {
+            serde_json::json!({ "default": self.default, "tiers": self.tiers })
+        }
+    }
 }
 
 /// `ensure = { … }`: the options of pg-boss's `createQueue`. `None` leaves the choice to pg-boss's own default.

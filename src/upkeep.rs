@@ -16,7 +16,7 @@ mod sweep;
 mod vacuum;
 mod warning;
 
-pub use archive::states;
+pub use archive::{Counts, States, states};
 pub use flow::{FlowResolver, Released, resolve_flow};
 pub use indexes::{IndexKeeper, build, rebuild};
 pub use pass::{Supervised, supervise};

@@ -558,6 +558,9 @@ impl Worker {
                     .into_iter()
                     .filter_map(|(name, bound)| Some((name.to_owned(), bound?.into()))),
             );
+            if let Some(groups) = &config.group_concurrency {
+                options.insert("groupConcurrency".to_owned(), groups.as_option());
+            }
             Post {
                 id: uuid::Uuid::new_v4(),
                 queue: queue.clone(),

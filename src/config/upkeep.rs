@@ -25,7 +25,8 @@ pub(super) struct Upkeep {
     /// How often jobs past their retention are deleted from a queue.
     #[schemars(extend("default" = "1d"))]
     maintenance_interval: Option<Period>,
-    /// How long a queue's row may be taken for current by whoever does not watch it; a worker watches those it serves.
+    /// The most that what is known of a queue may lag behind its row, as in pg-boss. A worker remembers no row for longer than
+    /// a poll interval, so that it keeps any value; it shows in the registry of instances.
     #[schemars(extend("default" = "1m"))]
     queue_cache_interval: Option<Period>,
     /// How often the children of finished parents are released (schema 33 and later).

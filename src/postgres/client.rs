@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use deadpool::managed::Object;
-use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{CancelToken, Row};
 
-use super::owing::Owing;
+use super::owing::{Asked, Owing};
 use super::pool::{Sessions, Shared};
 use super::{Class, Error, Executor, Param, Pooler};
 
@@ -25,7 +25,10 @@ pub struct Client {
 /// A transaction on a [`Client`]; dropped without [`commit`](Transaction::commit), it is rolled back.
 pub struct Transaction<'a> {
     inner: deadpool_postgres::Transaction<'a>,
-    watch: Watch<'a>,
+    unfit: &'a AtomicBool,
+    /// To cancel what nobody waits for any more; the transaction has the session for itself.
+    cancel: CancelToken,
+    shared: &'a Shared,
 }
 
 /// Who is to know of an error, and how long an answer may take.
@@ -33,8 +36,7 @@ pub struct Transaction<'a> {
 struct Watch<'a> {
     /// Set when the connection is not to be used again.
     unfit: &'a AtomicBool,
-    /// What a statement outside of a transaction is run on.
-    pooled: Option<&'a Object<Sessions>>,
+    asked: Asked<'a>,
     shared: &'a Shared,
 }
 
@@ -46,13 +48,16 @@ impl Client {
     /// Begins a transaction.
     pub async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
         let session = &mut *self.session;
-        let watch = Watch {
-            unfit: &session.unfit,
-            pooled: None,
-            shared: &self.shared,
-        };
+        let cancel = session.client.cancel_token();
+        let (unfit, shared) = (&session.unfit, &*self.shared);
+        let watch = Watch::within(unfit, &cancel, shared);
         let inner = watch.over(session.client.transaction()).await?;
-        Ok(Transaction { inner, watch })
+        Ok(Transaction {
+            inner,
+            unfit,
+            cancel,
+            shared,
+        })
     }
 
     /// Runs one or several statements parted by semicolons, without parameters, and forgets their rows.
@@ -73,7 +78,7 @@ impl Client {
     fn watch(&self) -> Watch<'_> {
         Watch {
             unfit: &self.session.unfit,
-            pooled: Some(&self.session),
+            asked: Asked::Alone(&self.session),
             shared: &self.shared,
         }
     }
@@ -109,17 +114,23 @@ impl Executor for Client {
 impl Transaction<'_> {
     /// Makes what was done last.
     pub async fn commit(self) -> Result<(), Error> {
-        self.watch.over(self.inner.commit()).await
+        let watch = Watch::within(self.unfit, &self.cancel, self.shared);
+        watch.over(self.inner.commit()).await
     }
 
     /// Undoes what was done, and waits until it is undone.
     pub async fn rollback(self) -> Result<(), Error> {
-        self.watch.over(self.inner.rollback()).await
+        let watch = Watch::within(self.unfit, &self.cancel, self.shared);
+        watch.over(self.inner.rollback()).await
     }
 
     /// Runs one or several statements parted by semicolons, without parameters, and forgets their rows.
     pub async fn batch(&self, sql: &str) -> Result<(), Error> {
-        self.watch.over(self.inner.batch_execute(sql)).await
+        self.watch().over(self.inner.batch_execute(sql)).await
+    }
+
+    fn watch(&self) -> Watch<'_> {
+        Watch::within(self.unfit, &self.cancel, self.shared)
     }
 }
 
@@ -135,7 +146,7 @@ impl<'a> Deref for Transaction<'a> {
 impl Executor for Transaction<'_> {
     async fn query<'a>(&'a self, sql: &'a str, params: &'a [Param<'a>]) -> Result<Vec<Row>, Error> {
         let work = async {
-            if self.watch.shared.pooler() != Pooler::None {
+            if self.shared.pooler() != Pooler::None {
                 return self.inner.query_typed(sql, params).await;
             }
             let (values, types) = parted(params);
@@ -150,14 +161,22 @@ impl Executor for Transaction<'_> {
             }
             done
         };
-        self.watch.over(work).await
+        self.watch().over(work).await
     }
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    fn within(unfit: &'a AtomicBool, cancel: &'a CancelToken, shared: &'a Shared) -> Watch<'a> {
+        Watch {
+            unfit,
+            asked: Asked::Within(cancel),
+            shared,
+        }
+    }
+
     /// Waits for an answer as long as the settings allow, and passes an error on to those concerned.
     async fn over<T>(self, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Error> {
-        let owing = Owing::new(self.unfit, self.pooled.map(|session| (session, self.shared)));
+        let owing = Owing::new(self.unfit, self.asked, self.shared);
         let done = match self.shared.patience() {
             None => work.await.map_err(Error::Postgres),
             Some(limit) => match tokio::time::timeout(limit, work).await {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use deadpool::managed::Object;
 use tokio::runtime::Handle;
+use tokio_postgres::CancelToken;
 
 use super::pool::{Sessions, Shared};
 
@@ -16,15 +17,26 @@ const CANCEL: Duration = Duration::from_secs(5);
 /// whoever tries again runs into; and connections that have been idle all the while may be as dead as this one.
 pub(super) struct Owing<'a> {
     unfit: &'a AtomicBool,
-    pooled: Option<(&'a Object<Sessions>, &'a Shared)>,
+    asked: Asked<'a>,
+    shared: &'a Shared,
     since: Instant,
 }
 
+/// Where the answer is to come from.
+#[derive(Clone, Copy)]
+pub(super) enum Asked<'a> {
+    /// A statement of its own, on this session.
+    Alone(&'a Object<Sessions>),
+    /// One of a transaction, which has the session for itself.
+    Within(&'a CancelToken),
+}
+
 impl<'a> Owing<'a> {
-    pub(super) fn new(unfit: &'a AtomicBool, pooled: Option<(&'a Object<Sessions>, &'a Shared)>) -> Owing<'a> {
+    pub(super) fn new(unfit: &'a AtomicBool, asked: Asked<'a>, shared: &'a Shared) -> Owing<'a> {
         Owing {
             unfit,
-            pooled,
+            asked,
+            shared,
             since: Instant::now(),
         }
     }
@@ -37,13 +49,17 @@ impl<'a> Owing<'a> {
 impl Drop for Owing<'_> {
     fn drop(&mut self) {
         self.unfit.store(true, Ordering::Relaxed);
-        let Some((session, shared)) = self.pooled else { return };
-        if let Some(pool) = Object::pool(session) {
-            let since = self.since;
-            drop(pool.retain(|_, metrics| metrics.last_used() < since.elapsed()));
-        }
-        if let (Ok(runtime), Ok(tls)) = (Handle::try_current(), shared.connector()) {
-            let cancel = session.client.cancel_token();
+        let cancel = match self.asked {
+            Asked::Alone(session) => {
+                if let Some(pool) = Object::pool(session) {
+                    let since = self.since;
+                    drop(pool.retain(|_, metrics| metrics.last_used() < since.elapsed()));
+                }
+                session.client.cancel_token()
+            }
+            Asked::Within(cancel) => cancel.clone(),
+        };
+        if let (Ok(runtime), Ok(tls)) = (Handle::try_current(), self.shared.connector()) {
             runtime.spawn(async move {
                 if let Ok(Err(error)) = tokio::time::timeout(CANCEL, cancel.cancel_query(tls)).await {
                     tracing::debug!(%error, "a statement could not be cancelled");

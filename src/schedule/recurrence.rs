@@ -140,6 +140,14 @@ impl Recurrence {
         &self.zone
     }
 
+    /// The zone its occurrences are reckoned in: a rule's DTSTART may name one of its own.
+    fn clock(&self) -> &TimeZone {
+        match &self.rhythm {
+            Rhythm::Cron(_) => &self.zone,
+            Rhythm::Rule(rule) => rule.zone(),
+        }
+    }
+
     /// The first occurrence after that instant; `None` where there is none, for ever.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         match &self.rhythm {
@@ -194,14 +202,11 @@ impl Recurrence {
     /// What changes of the clocks do to it between two instants. Nothing, where it does not name hours: what recurs in
     /// every hour keeps its pace whatever the clocks show.
     pub fn upsets(&self, after: Timestamp, until: Timestamp) -> Vec<Upset> {
-        let Rhythm::Cron(cron) = &self.rhythm else {
-            return Vec::new();
-        };
-        if cron.is_hourly() {
+        if matches!(&self.rhythm, Rhythm::Cron(cron) if cron.is_hourly()) {
             return Vec::new();
         }
         let mut upsets = Vec::new();
-        for change in self.zone.following(after) {
+        for change in self.clock().following(after) {
             let at = change.timestamp();
             if at > until {
                 break;
@@ -209,13 +214,20 @@ impl Recurrence {
             let Ok(before) = at.checked_sub(SignedDuration::from_nanos(1)) else {
                 continue;
             };
-            let before = i64::from(self.zone.to_offset(before).seconds());
+            let before = i64::from(self.clock().to_offset(before).seconds());
             let offset = i64::from(change.offset().seconds());
             let (from, to) = (
                 at.as_second() + before.min(offset),
                 at.as_second() + before.max(offset) - 1,
             );
-            let times: Vec<_> = cron.local_within(from, to).take(NAMED).collect();
+            let times: Vec<_> = match &self.rhythm {
+                Rhythm::Cron(cron) => cron.local_within(from, to).take(NAMED).collect(),
+                Rhythm::Rule(rule) if offset > before => {
+                    rule.skipped(at, before, offset - before).take(NAMED).collect()
+                }
+                // Of a local time that comes twice a rule means the first.
+                Rhythm::Rule(_) => Vec::new(),
+            };
             let named = times.iter().filter_map(|local| Timestamp::from_second(*local).ok());
             let named: Vec<_> = named.map(|local| TimeZone::UTC.to_datetime(local)).collect();
             if let Some(first) = named.first() {

@@ -19,7 +19,7 @@ mod text;
 mod walk;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 
 use text::Parts;
 
@@ -151,6 +151,30 @@ impl Rule {
             }
         }
         first(some)
+    }
+
+    /// The zone it is reckoned in.
+    pub(super) fn zone(&self) -> &TimeZone {
+        &self.parts.zone
+    }
+
+    /// The local times, in seconds as if they were of UTC, that are left out when the clocks are put on by `length` seconds
+    /// at that instant, `before` being the offset until then. Hours and less are steps of absolute time, which lose none.
+    pub(super) fn skipped(&self, at: Timestamp, before: i64, length: i64) -> impl Iterator<Item = i64> + use<> {
+        let offset = i32::try_from(before)
+            .ok()
+            .and_then(|before| Offset::from_seconds(before).ok());
+        let found: Vec<_> = match offset.filter(|_| self.parts.frequency <= Frequency::Daily) {
+            None => Vec::new(),
+            // As if they had been left alone.
+            Some(offset) => {
+                let mut parts = self.parts.clone();
+                parts.zone = TimeZone::fixed(offset);
+                let at = at.as_second();
+                walk::after(&parts, at - 1, at + length - 1).collect()
+            }
+        };
+        found.into_iter().map(move |at| at + before)
     }
 
     /// When the occurrence is that is the last by COUNT.

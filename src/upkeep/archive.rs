@@ -55,19 +55,64 @@ async fn step(client: &mut Client, dialect: &Dialect, statement: Template) -> Re
     Ok((rows >= STEP, rows))
 }
 
-/// How many jobs each queue has in each state, as the event `monitor-states` of pg-boss 10 tells it. It takes no claim: the
-/// one Node takes for that event is for whoever listens to it there.
+/// How many jobs are in which state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Wait for their first attempt.
+    pub created: i64,
+    /// Wait for another one.
+    pub retry: i64,
+    /// Are being run.
+    pub active: i64,
+    /// Have been done.
+    pub completed: i64,
+    /// Were called off.
+    pub cancelled: i64,
+    /// Have failed for good.
+    pub failed: i64,
+    /// All of them.
+    pub all: i64,
+}
+
+impl Counts {
+    fn add(&mut self, state: &str, jobs: i64) {
+        self.all += jobs;
+        match state {
+            "created" => self.created += jobs,
+            "retry" => self.retry += jobs,
+            "active" => self.active += jobs,
+            "completed" => self.completed += jobs,
+            "cancelled" => self.cancelled += jobs,
+            "failed" => self.failed += jobs,
+            // Counted with all of them, as in pg-boss.
+            _ => {}
+        }
+    }
+}
+
+/// What the event `monitor-states` of pg-boss 10 tells; serialised, it is that event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct States {
+    /// Of all queues together.
+    #[serde(flatten)]
+    pub all: Counts,
+    /// Of each queue that has jobs.
+    pub queues: BTreeMap<String, Counts>,
+}
+
+/// How many jobs are in which state, in all and by queue. It reads every job, and takes no claim: whoever moves
+/// `version.monitored_on` is the only one to emit `monitor-states` for that interval, to listeners of its own process
+/// only, so that claiming it here would silence those in Node.
 ///
 /// # Errors
 /// Whatever the database says.
-pub async fn states(
-    executor: &impl Executor,
-    dialect: &Dialect,
-) -> Result<BTreeMap<String, BTreeMap<String, i64>>, Error> {
-    let mut states = BTreeMap::<String, BTreeMap<String, i64>>::new();
+pub async fn states(executor: &impl Executor, dialect: &Dialect) -> Result<States, Error> {
+    let mut states = States::default();
     for row in executor.query(&STATES.render(dialect, "job"), &[]).await? {
-        let queue = states.entry(row.try_get("name")?).or_default();
-        queue.insert(row.try_get("state")?, row.try_get("jobs")?);
+        let (queue, state, jobs): (String, &str, i64) =
+            (row.try_get("name")?, row.try_get("state")?, row.try_get("jobs")?);
+        states.all.add(state, jobs);
+        states.queues.entry(queue).or_default().add(state, jobs);
     }
     Ok(states)
 }

@@ -22,8 +22,8 @@ const INDEX: Template = Template(include_str!("index.sql"));
 const BLOATED: Template = Template(include_str!("bloated.sql"));
 const LEFTOVER: Template = Template(include_str!("leftover.sql"));
 /// How often it is looked for commands, and for bloat; pg-boss's own intervals.
-const BUILD: Duration = Duration::from_secs(60);
-const REBUILD: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const BUILD: Duration = Duration::from_secs(60);
+pub(super) const REBUILD: Duration = Duration::from_secs(24 * 60 * 60);
 /// A larger index is for somebody to rebuild who has chosen the hour.
 const LARGEST: i64 = 2 << 30;
 /// How often a keeper with nothing to do, or an index to wait for, says that it is alive.

@@ -23,6 +23,9 @@ const CHUNK: usize = 100;
 /// How long a statement may take before its connection is given up: longer than pg-boss's own lock time-out, shorter than
 /// the silence after which the supervisor counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(75);
+/// How long what is under way at the stop may take before it is cut off, and what it has not committed undone: a pass may
+/// be one such thing and the giving back of its claims, which together are less than a worker waits for its servants.
+const FINISH: Duration = Duration::from_secs(2);
 /// A statement that takes longer is warned of.
 const SLOW: Duration = Duration::from_secs(30);
 /// Where a queue does not say what it calls a backlog.
@@ -137,7 +140,9 @@ impl<'a> Pass<'a> {
                     return Ok(());
                 }
                 self.monitor(table, &names).await?;
-                self.maintain(table, &names).await?;
+                if !self.stop.is_cancelled() {
+                    self.maintain(table, &names).await?;
+                }
             }
         }
         if self.stop.is_cancelled() {
@@ -183,10 +188,13 @@ impl<'a> Pass<'a> {
         if claimed.counting {
             let counted = self.count(table, &claimed).await;
             counted_by_another = matches!(counted, Ok(false));
-            self.noted(counted.map(drop))?;
+            if !self.stop.is_cancelled() {
+                self.noted(counted.map(drop))?;
+            }
         }
         let expired = self.expire(table, &claimed.names()).await;
-        if expired.is_err() || counted_by_another {
+        // At the stop not all of it may have been done.
+        if expired.is_err() || counted_by_another || self.stop.is_cancelled() {
             self.give_back(&claimed, &claimed.names()).await?;
         }
         expired
@@ -405,7 +413,10 @@ impl<'a> Pass<'a> {
         }
         let mut client = self.database.client().await?;
         let began = Instant::now();
-        let done = self.database.within(PATIENCE, work(&mut client)).await;
+        let done = tokio::select! {
+            done = self.database.within(PATIENCE, work(&mut client)) => done,
+            () = overdue(&self.stop) => Err(Error::Timeout(FINISH)),
+        };
         let took = began.elapsed();
         if took > SLOW && done.is_ok() {
             let slow = Warning {
@@ -422,4 +433,10 @@ impl<'a> Pass<'a> {
         }
         done
     }
+}
+
+/// Comes when it is time to cut off what is under way at the stop.
+pub(super) async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(FINISH).await;
 }

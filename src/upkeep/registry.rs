@@ -17,6 +17,7 @@ use uuid::Uuid;
 pub use read::{Instance, instances};
 use vitals::Vitals;
 
+use super::indexes;
 use crate::config::Config;
 use crate::dialect::{Dialect, Template, Watch};
 use crate::observe::Pulse;
@@ -230,9 +231,11 @@ impl Registrar {
 
     /// What is told of the configuration, by pg-boss's names where it has them; nothing that could be a secret.
     fn recorded(&self) -> Value {
-        let (config, upkeep) = (&self.config, &self.config.upkeep);
+        let config = &self.config;
+        let (upkeep, cron) = (&config.upkeep, &config.cron);
         json!({
             "adapter": "strawboss",
+            "backend": "postgres",
             "max": config.database.pool_size,
             "useListenNotify": config.worker.listen,
             "instanceHeartbeatSeconds": self.interval.as_secs().max(1),
@@ -246,6 +249,11 @@ impl Registrar {
             "monitorIntervalSeconds": upkeep.monitor_interval.as_secs_f64(),
             "queueCacheIntervalSeconds": upkeep.queue_cache_interval.as_secs_f64(),
             "flowIntervalSeconds": upkeep.flow_interval.as_secs_f64(),
+            "bamIntervalSeconds": indexes::BUILD.as_secs_f64(),
+            "reindexIntervalSeconds": indexes::REBUILD.as_secs_f64(),
+            "cronMonitorIntervalSeconds": cron.monitor_interval.as_secs_f64(),
+            "cronWorkerIntervalSeconds": cron.worker_interval.as_secs_f64(),
+            "clockMonitorIntervalSeconds": cron.clock_interval.as_secs_f64(),
             "persistWarnings": upkeep.persist_warnings,
             "warningRetentionDays": upkeep.warning_retention_days,
             "persistQueueStats": upkeep.persist_queue_stats,

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::lock;
+use super::pass::overdue;
 use crate::dialect::{Capability, Dialect, Template};
 use crate::postgres::{Client, Error, Executor, Param};
 
@@ -27,10 +28,12 @@ pub(super) struct Walk {
     retained: i64,
     /// It came to the end of the queue.
     pub(super) whole: bool,
+    /// It was cut off in a step, and its connection with it.
+    cut: bool,
 }
 
-/// Walks over a queue and deletes what is past its retention, a step and a transaction at a time, until told to stop;
-/// `beat` is called between two.
+/// Walks over a queue and deletes what is past its retention, a step and a transaction at a time, until told to stop, when
+/// a step that takes longer is undone; `beat` is called between two.
 pub(super) async fn walk(
     client: &mut Client,
     dialect: &Dialect,
@@ -56,7 +59,7 @@ pub(super) async fn walk(
                 (&until, Type::TIMESTAMPTZ),
             ];
             client.query(&sql, &params).await?;
-        } else if walk.deleted > 0 {
+        } else if walk.deleted > 0 && !walk.cut {
             let sql = LESS_RETAINED.render(dialect, table);
             let (counted, deleted) = (int(walk.counted), int(walk.deleted));
             let params: [Param; 3] = [(&queue, Type::TEXT), (&counted, Type::INT4), (&deleted, Type::INT4)];
@@ -86,19 +89,14 @@ async fn steps(
     let mut after = None::<Uuid>;
     while !stop.is_cancelled() {
         beat();
-        let work = lock::waited(client, dialect, &[&lock]).await?;
         let params: [Param; 3] = [(&queue, Type::TEXT), (&after, Type::UUID), (&until, Type::TIMESTAMPTZ)];
-        let rows = work.query(&sql, &params).await?;
-        let (mut next, mut counts) = (None, (0, 0, 0));
-        if let Some(row) = rows.first() {
-            next = row.try_get("next")?;
-            counts = (
-                row.try_get("deleted")?,
-                row.try_get("counted")?,
-                row.try_get("retained")?,
-            );
-        }
-        work.commit().await?;
+        let (next, counts) = tokio::select! {
+            step = delete(client, dialect, &sql, &lock, &params) => step?,
+            () = overdue(stop) => {
+                walk.cut = true;
+                break;
+            }
+        };
         walk.deleted += counts.0;
         walk.counted += counts.1;
         walk.retained += counts.2;
@@ -109,6 +107,29 @@ async fn steps(
         after = next;
     }
     Ok(())
+}
+
+/// One step: the last id of it unless it is the last one, and how many it deleted, counted and retained.
+async fn delete(
+    client: &mut Client,
+    dialect: &Dialect,
+    sql: &str,
+    lock: &str,
+    params: &[Param<'_>],
+) -> Result<(Option<Uuid>, (i64, i64, i64)), Error> {
+    let work = lock::waited(client, dialect, &[lock]).await?;
+    let rows = work.query(sql, params).await?;
+    let (mut next, mut counts) = (None, (0, 0, 0));
+    if let Some(row) = rows.first() {
+        next = row.try_get("next")?;
+        counts = (
+            row.try_get("deleted")?,
+            row.try_get("counted")?,
+            row.try_get("retained")?,
+        );
+    }
+    work.commit().await?;
+    Ok((next, counts))
 }
 
 /// Deletes dependencies of those queues' jobs, all of one table, of which a job is gone. How many.

@@ -75,6 +75,8 @@ impl Supervisor {
             next = Instant::now() + self.config.supervise_interval;
             match error {
                 None => trouble = None,
+                // What was cut off at the stop is for whoever comes next.
+                Some(_) if stop.is_cancelled() => {}
                 Some(error) => {
                     match error.class() {
                         class if class == Class::Connection || matches!(error, Error::Connect { .. }) => {

@@ -2,11 +2,14 @@
 
 mod alone;
 mod claims;
+mod ends;
 mod flows;
 mod indexes;
 mod pass;
 mod registry;
 mod servants;
+mod states;
+mod vacuum;
 
 use serde_json::{Value, json};
 use strawboss::config::UpkeepConfig;

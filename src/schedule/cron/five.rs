@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::calendar::longest;
-use super::unit::{DayFields, Fields, Unit, Value, digits, is_space, nth, numbers, split, within_month};
+use super::unit::{DayFields, Fields, Unit, Value, digits, expand, is_space, nth, numbers, split, within_month};
 
 /// The longest expression.
 const LONGEST: usize = 1024;
@@ -29,10 +29,7 @@ pub(super) fn parse(text: &str, seed: &str, salt: u8) -> Result<Fields, String> 
     if text.encode_utf16().count() > LONGEST {
         return Err(format!("it is longer than {LONGEST} characters"));
     }
-    let text = MACROS
-        .iter()
-        .find(|(name, _)| *name == text)
-        .map_or(text, |(_, meant)| meant);
+    let text = expand(text, &MACROS)?;
     let [second, minute, hour, day, month, week] = split(text)?;
     let (days_of_week, nth) = nth_day(&week)?;
     let read = |unit: Unit, text: &str| field(unit, text, || fraction(seed, unit, salt));

@@ -1,6 +1,6 @@
 //! The dialect of cron-parser 4, as pg-boss 10 and 11.0 call it, with all that it lets through.
 
-use super::unit::{DayFields, Fields, Unit, Value, digits, nth, numbers, split, within_month};
+use super::unit::{DayFields, Fields, Unit, Value, digits, expand, nth, numbers, split, within_month};
 
 const MACROS: [(&str, &str); 5] = [
     ("@yearly", "0 0 1 1 *"),
@@ -12,10 +12,7 @@ const MACROS: [(&str, &str); 5] = [
 
 /// Reads an expression; a blank one is every minute.
 pub(super) fn parse(text: &str) -> Result<Fields, String> {
-    let text = MACROS
-        .iter()
-        .find(|(name, _)| *name == text)
-        .map_or(text, |(_, meant)| meant);
+    let text = expand(text, &MACROS)?;
     let [second, minute, hour, day, month, week] = split(text)?;
     let (days_of_week, nth) = nth_day(&week)?;
     let second = field(Unit::Second, &second)?;

@@ -223,3 +223,15 @@ pub(super) fn nth(text: &str) -> Result<u8, String> {
         _ => Err(format!("#{text} is no occurrence in a month; 1 to 5 are")),
     }
 }
+
+/// What the text means, if it is the name of a rhythm.
+pub(super) fn expand<'a>(text: &'a str, macros: &[(&str, &'a str)]) -> Result<&'a str, String> {
+    if let Some((_, meant)) = macros.iter().find(|(name, _)| *name == text) {
+        return Ok(meant);
+    }
+    if text.starts_with('@') {
+        let names: Vec<_> = macros.iter().map(|(name, _)| *name).collect();
+        return Err(format!("there is no {text}; there are {}", names.join(", ")));
+    }
+    Ok(text)
+}

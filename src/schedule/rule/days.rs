@@ -17,7 +17,7 @@ pub(super) enum Skip {
 }
 
 /// The days that are named. Empty: not restricted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Days {
     pub frequency: Frequency,
     pub months: Vec<i8>,

@@ -14,7 +14,7 @@ use super::{Frequency, Refused};
 const EPOCH: &str = "19700101T000000";
 
 /// A rule as it was written, with what it does not say taken from its DTSTART.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Parts {
     pub frequency: Frequency,
     pub interval: i64,
@@ -320,6 +320,9 @@ where
     let Some(value) = value else { return Ok(None) };
     let mut found = BTreeSet::new();
     for text in value.split(',') {
+        if name == "BYMONTH" && text.strip_suffix('L').is_some_and(|month| integer(name, month).is_ok()) {
+            return refuse(format!("the leap month {text} is of calendars other than GREGORIAN"));
+        }
         let number = integer(name, text)?;
         if !range.contains(&number) || number == 0 && *range.start() != 0 {
             return refuse(format!("{name} has no {text}"));
@@ -380,7 +383,9 @@ fn skip(calendar: Option<&str>, skip: Option<&str>) -> Result<Skip, Refused> {
             Some("FORWARD") => Ok(Skip::Forward),
             Some(other) => refuse(format!("there is no SKIP={other}")),
         },
-        (Some(other), _) => refuse(format!("the calendar {other} is not known here; GREGORIAN is")),
+        (Some(other), _) => refuse(format!(
+            "the calendar {other} is not known here, only GREGORIAN; pg-boss itself may know it"
+        )),
     }
 }
 

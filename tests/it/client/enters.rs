@@ -97,6 +97,63 @@ async fn sent_in_every_way(release: Release) {
     assert_eq!(refused.to_string(), "Queue nowhere does not exist");
 }
 
+/// In the caller's transaction all of it is done or nothing is, and then as pg-boss does it.
+async fn published_in_a_transaction(release: Release) {
+    let both = Both::new(release).await;
+    for name in ["q", "r"] {
+        both.queue(name, json!({})).await;
+        both.boss("subscribe", json!(["birth", name])).await;
+    }
+    both.boss("unsubscribe", json!(["birth", "r"])).await;
+    both.boss("publish", json!(["birth", {"n": 1}, {"priority": 9}])).await;
+    let options = SendOptions {
+        priority: Some(9),
+        ..SendOptions::default()
+    };
+    let mut connection = both.client.database().client().await.expect("a connection");
+    for commits in [false, true] {
+        let transaction = connection.transaction().await.expect("it begins");
+        let within = both.client.within(&transaction);
+        for name in ["q", "r"] {
+            within.subscribe("birth", name).await.expect("subscribed");
+        }
+        within.unsubscribe("birth", "r").await.expect("unsubscribed");
+        let reached = within.publish("birth", &json!({"n": 1}), &options).await;
+        assert_eq!(
+            reached.expect("published"),
+            1,
+            "what is subscribed in the transaction counts there"
+        );
+        for (table, what) in [("subscription", "subscriptions"), ("job", "jobs")] {
+            let count = both
+                .ours
+                .value(&format!("select count(*) from {{schema}}.{table}"))
+                .await;
+            assert_eq!(count, json!(0), "{what} are seen by nobody before the commit");
+        }
+        if commits {
+            transaction.commit().await.expect("it commits");
+        } else {
+            transaction.rollback().await.expect("it is rolled back");
+        }
+    }
+    let subscribers = "select event, name from {schema}.subscription order by 1, 2";
+    both.same_rows("subscriptions", subscribers).await;
+    both.same_rows("what was published", JOBS).await;
+    // What ends without a commit has ended nothing.
+    let transaction = connection.transaction().await.expect("it begins");
+    let within = both.client.within(&transaction);
+    within.unsubscribe("birth", "q").await.expect("unsubscribed");
+    assert_eq!(
+        within.publish("birth", &json!({}), &options).await.expect("published"),
+        0
+    );
+    transaction.rollback().await.expect("it is rolled back");
+    both.same_rows("subscriptions", subscribers).await;
+    let reached = both.client.publish("birth", &json!({}), &options).await;
+    assert_eq!(reached.expect("published"), 1);
+}
+
 async fn changed_while_they_wait(release: Release) {
     let both = Both::new(release).await;
     both.queue("dead", json!({})).await;
@@ -236,4 +293,5 @@ fn sorted(mut answer: Value) -> Value {
 }
 
 on_releases!(every: sent_in_every_way);
+on_releases!(published_in_a_transaction: V10_4_2 v10_4_2, V12_38_0 v12_38_0);
 on_releases!(changed_while_they_wait: V12_27_0 v12_27_0, V12_38_0 v12_38_0);

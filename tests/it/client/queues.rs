@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use strawboss::QueueOptions;
 use strawboss::enqueue::QueueChanges;
 use strawboss::queue::Policy;
+use strawboss::{QueueOptions, SendOptions};
 
 use super::Both;
 use crate::differential::on_releases;
@@ -166,4 +166,32 @@ async fn made_changed_and_read(release: Release) {
     }
 }
 
+/// pg-boss remembers rows of queues for `queueCacheIntervalSeconds`; a client of ours remembers none.
+async fn a_changed_queue_counts_at_once(release: Release) {
+    let both = Both::new(release).await;
+    for name in ["dead", "q"] {
+        both.queue(name, json!({})).await;
+    }
+    let (client, none) = (&both.client, SendOptions::default());
+    both.boss("send", json!(["q", {}])).await;
+    client.send("q", &json!({}), &none).await.expect("sent");
+    both.execute("delete from {schema}.job; update {schema}.queue set policy = 'short' where name = 'q'")
+        .await;
+    for at_once in [true, false] {
+        both.boss("send", json!(["q", {}])).await;
+        let ours = client.send("q", &json!({}), &none).await.expect("it answers");
+        assert_eq!(ours.is_some(), at_once, "one may wait at a time");
+    }
+    let policies = "select policy, count(*) from {schema}.job group by policy";
+    assert_eq!(both.ours.row(policies).await, json!({"policy": "short", "count": 1}));
+    both.execute("update {schema}.queue set dead_letter = 'dead', retry_limit = 7 where name = 'q'")
+        .await;
+    both.execute("delete from {schema}.job").await;
+    both.boss("send", json!(["q", {}])).await;
+    client.send("q", &json!({}), &none).await.expect("sent");
+    both.same_rows("the last job", "select dead_letter, retry_limit from {schema}.job")
+        .await;
+}
+
 on_releases!(every: made_changed_and_read);
+on_releases!(a_changed_queue_counts_at_once: V12_38_0 v12_38_0);

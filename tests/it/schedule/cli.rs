@@ -100,6 +100,33 @@ fn an_explanation_marks_the_days_on_which_the_clocks_change() {
         "{}",
         shown.out
     );
+    // A rule leaves out what does not exist, and of what comes twice means the first.
+    let rule = [
+        "FREQ=DAILY;BYHOUR=1,2;BYMINUTE=30",
+        "--tz",
+        "Europe/Berlin",
+        "--count",
+        "3",
+        "--explain",
+        "--from",
+    ];
+    let marked = preview(&[&rule[..], &["2025-03-29T12:00:00Z"]].concat());
+    assert_eq!(
+        marked[1],
+        json!({ "at": null, "local": ["2025-03-30T02:30:00"], "note": "dropped" })
+    );
+    let marked = preview(&[&rule[..], &["2025-10-26T00:00:00Z"]].concat());
+    let fires: Vec<_> = (0..3)
+        .map(|n| (marked[n]["local"].as_str(), &marked[n]["note"]))
+        .collect();
+    assert_eq!(
+        fires,
+        [
+            (Some("2025-10-26T02:30:00+02"), &Value::Null),
+            (Some("2025-10-27T01:30:00+01"), &Value::Null),
+            (Some("2025-10-27T02:30:00+01"), &Value::Null),
+        ]
+    );
     // What recurs in every hour keeps its pace, whatever the clocks show.
     let hourly = [
         "0 * * * *",
@@ -137,6 +164,11 @@ fn what_means_nothing_is_wrong_usage() {
         assert_eq!(ended.out, "", "{arguments:?}");
         assert!(ended.err.starts_with("error: "), "{}", ended.err);
     }
+    let macros = run(&["schedules", "preview", "@midnight"]).err;
+    assert!(
+        macros.contains("there is no @midnight; there are @yearly, "),
+        "{macros}"
+    );
     // What version 4 takes is known, too.
     run(&["schedules", "preview", "1,1 * * * *", "--cron-parser", "4"]).well();
     let nowhere = run(&["schedules", "preview", "* * * * *", "--zoneinfo", "/nowhere"]);

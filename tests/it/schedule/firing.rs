@@ -1,12 +1,14 @@
 //! What our own passes and their forwarding do, on a real clock and on a turned one.
 
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 use strawboss::config::ScheduleConfig;
 use strawboss::schedule::{self, Wanted, Zones};
 
 use super::Straw;
 use crate::support::crew::{Crew, Seen, config};
-use crate::support::{Release, Schema, wait_for};
+use crate::support::{Boss, Release, Schema, needs_node, wait_for};
 
 /// A worker that is told of a schedule sets it, fires it and runs its job, beside one that cannot be read.
 #[tokio::test]
@@ -187,4 +189,132 @@ async fn one_that_cannot_be_sent_holds_up_no_other() {
         assert_eq!(count, 1, "{queue} {result}");
     }
     assert_eq!(schema.states("good").await, json!({ "created": 1 }));
+}
+
+/// Rules that pg-boss itself takes, or that a hand has written, and that cannot be evaluated here: they are refused where
+/// they would be set, and where they are there they are told of and stop no other.
+#[tokio::test]
+async fn a_rule_of_node_that_is_not_understood_stops_no_other() {
+    needs_node!();
+    let schema = Schema::new(Release::NEWEST).await;
+    let boss = Boss::start(Release::NEWEST, &schema.url, &schema.name, json!({})).await;
+    for queue in ["__pgboss__send-it", "q"] {
+        schema.queue(queue, json!({})).await;
+    }
+    let rules = [
+        (
+            "hebrew",
+            "RSCALE=HEBREW;FREQ=YEARLY;BYMONTH=5L;BYMONTHDAY=8;SKIP=FORWARD",
+            "5L",
+        ),
+        ("chinese", "RSCALE=CHINESE;FREQ=YEARLY", "CHINESE is not known"),
+        ("leap", "FREQ=YEARLY;BYMONTH=5L", "the leap month 5L"),
+        (
+            "count",
+            "DTSTART:20200101T000000Z\nRRULE:FREQ=DAILY;BYHOUR=1,2,3;COUNT=200000",
+            "COUNT is at most 100000",
+        ),
+    ];
+    let mut straw = Straw::on(&schema, &schema.url).await;
+    let client = straw.database.client().await.expect("a connection");
+    for (key, rule, why) in rules {
+        if key == "leap" {
+            // pg-boss refuses it, too: its Gregorian year has no such month.
+            schema
+                .execute(&format!(
+                    "insert into {{schema}}.schedule (name, key, kind, cron) values ('q', '{key}', 'rrule', '{rule}')"
+                ))
+                .await;
+        } else {
+            let set = boss.call("schedule", json!(["q", rule, null, {"key": key}])).await;
+            set.expect("pg-boss takes it");
+        }
+        let wanted = Wanted {
+            cron: rule.to_owned(),
+            ..Wanted::default()
+        };
+        let refused = schedule::set(&client, &straw.dialect, &Zones::bundled(), &"q".into(), &wanted).await;
+        let refused = refused.expect_err(rule).to_string();
+        assert!(refused.contains(why), "{rule}: {refused}");
+    }
+    let set = boss
+        .call("schedule", json!(["q", "FREQ=MINUTELY", {"fires": true}]))
+        .await;
+    set.expect("pg-boss takes it");
+    assert_eq!(straw.pass().await.filed, 1);
+    assert_eq!(straw.forward().await, 1);
+    let data = schema.value("select data from {schema}.job where name = 'q'").await;
+    assert_eq!(data, json!({"fires": true}));
+    let warned = schema
+        .rows("select data ->> 'key' as key, message from {schema}.warning where type = 'invalid_schedule'")
+        .await;
+    assert_eq!(warned.len(), rules.len(), "{warned:#?}");
+    for (key, _, why) in rules {
+        let of = warned.iter().find(|warning| warning["key"] == key).expect(key);
+        assert!(of["message"].as_str().expect("text").contains(why), "{of}");
+    }
+    // Once each, and not in every pass.
+    schema.execute("update {schema}.version set cron_on = null").await;
+    straw.pass().await;
+    let count = "select count(*) from {schema}.warning";
+    assert_eq!(schema.value(count).await, json!(rules.len()));
+    boss.stop().await;
+}
+
+/// A database whose clock is hours ahead of the worker's own: schedules go by the database's.
+#[tokio::test]
+async fn a_worker_whose_clock_is_off_fires_by_the_database() {
+    let schema = Schema::new(Release::NEWEST).await;
+    for queue in ["there", "here"] {
+        schema.queue(queue, json!({})).await;
+    }
+    // Every minute of the hour that it is then, and of the next one where that is near.
+    let hours = |ahead: i64| {
+        let now = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(ahead);
+        let hour = |minutes: i64| {
+            let at = now + jiff::SignedDuration::from_mins(minutes);
+            jiff::tz::TimeZone::UTC.to_datetime(at).hour()
+        };
+        if hour(0) == hour(10) {
+            format!("* {} * * *", hour(0))
+        } else {
+            format!("* {},{} * * *", hour(0), hour(10))
+        }
+    };
+    schema
+        .execute(&format!(
+            "create or replace function {{schema}}.job_now() returns timestamptz language sql stable as
+               'select pg_catalog.now() + make_interval(hours => 5)';
+             insert into {{schema}}.schedule (name, key, cron, timezone)
+               values ('there', '', '{}', 'UTC'), ('here', '', '{}', 'UTC')",
+            hours(5),
+            hours(0)
+        ))
+        .await;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let settings = format!(
+        "[database]\nurl = \"{}\"\nschema = \"{}\"\nown_schema = \"{}\"\n[worker]\nsupervise = false\n[http]\nlisten = \"\"\n\
+         [queues.there]\nhandler = {{ noop = true }}\n[queues.here]\nhandler = {{ noop = true }}\n",
+        schema.url,
+        schema.name,
+        schema.own()
+    );
+    std::fs::write(file.path(), settings).expect("written");
+    let mut worker = Command::new(env!("CARGO_BIN_EXE_strawboss"))
+        .args(["run", "--config"])
+        .arg(file.path())
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    schema
+        .until("exists (select from {schema}.job where name = 'there' and state = 'completed')")
+        .await;
+    let slot =
+        "select bool_and(singleton_on at time zone 'UTC' between {schema}.job_now() - interval '5 minutes' and {schema}.job_now())
+         from {schema}.job where name = '__pgboss__send-it'";
+    assert_eq!(schema.value(slot).await, json!(true));
+    assert_eq!(schema.states("here").await, json!({}), "it is not that time there");
+    worker.kill().expect("it is our child");
+    worker.wait().expect("it ends");
 }

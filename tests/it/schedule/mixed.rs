@@ -282,7 +282,13 @@ async fn rules_and_seconds_and_odd_zones_fire_once_in_the_nights_in_which_clocks
 
 /// With a schema that knows no other clock than the server's.
 #[tokio::test]
-async fn an_old_node_and_ours_fire_each_occurrence_once() {
+async fn two_of_an_old_node_and_two_of_ours_fire_each_occurrence_of_a_week_once() {
+    needs_node!();
+    compare(Release::V10_4_2, 2, &[(at(BEGIN), at(END))], &SCHEDULES[..3]).await;
+}
+
+#[tokio::test]
+async fn an_old_node_and_ours_fire_each_occurrence_once_in_odd_zones() {
     needs_node!();
     compare(Release::V10_4_2, 1, &nights(), &SCHEDULES).await;
     // Without Node nothing is filed twice, at whatever second it is due.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use strawboss::config::GroupConcurrency;
 use strawboss::observe::Health;
 use strawboss::queue::QueueName;
 use strawboss::upkeep::{Activity, Post, Registrar, instances};
@@ -19,21 +20,45 @@ fn keys(object: &Value) -> Vec<&String> {
     keys
 }
 
+/// Of which kind of JSON a value is.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_shows_among_the_instances_of_pg_boss() {
     needs_node!();
     let schema = Schema::new(Release::NEWEST).await;
     schema.queue("mail", json!({})).await;
-    let options = json!({"registerInstance": true, "instanceName": "node"});
+    let options = json!({"registerInstance": true, "instanceName": "node", "instanceHeartbeatSeconds": 1});
     let boss = Boss::start(Release::NEWEST, &schema.url, &schema.name, options).await;
-    boss.work("mail", json!({"batchSize": 3}), json!({"complete": 1})).await;
+    let groups = json!({"default": 5, "tiers": {"gold": 20}});
+    let options = json!({"batchSize": 3, "pollingIntervalSeconds": 1, "minPriority": 1, "maxPriority": 9, "groupConcurrency": groups});
+    boss.work("mail", options, json!({"complete": 1})).await;
     let mut config = config(&schema, &["mail"]);
     config.worker.name = "billing".to_owned();
+    let mail = config.queues.get_mut("mail").expect("it is there");
+    (mail.min_priority, mail.max_priority) = (Some(1), Some(9));
+    mail.group_concurrency = Some(GroupConcurrency {
+        default: 5,
+        tiers: [("gold".to_owned(), 20)].into(),
+    });
     config.worker.schedule = false;
     config.upkeep.persist_warnings = true;
     let crew = Crew::start(config, [("mail", Seen::default().handler())]);
     schema
         .until("exists (select from {schema}.instance where name = 'billing')")
+        .await;
+    // Node tells of its worker by its second beat only.
+    schema
+        .until("(select jsonb_array_length(workers) = 1 from {schema}.instance where name = 'node')")
         .await;
 
     let all = boss.call("getInstances", json!([])).await.expect("pg-boss reads it");
@@ -45,6 +70,21 @@ async fn a_worker_shows_among_the_instances_of_pg_boss() {
     let (ours, theirs) = (find("billing"), find("node"));
     assert_eq!(keys(ours), keys(theirs));
     assert_eq!(keys(&ours["metrics"]), keys(&theirs["metrics"]));
+    let known = keys(&ours["config"]);
+    for key in keys(&theirs["config"]) {
+        assert!(known.contains(&key), "{key} is not told: {known:?}");
+        assert_eq!(kind(&ours["config"][key]), kind(&theirs["config"][key]), "{key}");
+    }
+    let (our, their) = (&ours["workers"][0], &theirs["workers"][0]);
+    assert_eq!(keys(our), keys(their));
+    for key in keys(their) {
+        let (our, their) = (kind(&our[key]), kind(&their[key]));
+        assert!(
+            our == their || our == "null" || their == "null",
+            "{key}: {our}, {their}"
+        );
+    }
+    assert_eq!(our["options"], their["options"]);
     assert_eq!(ours["live"], true);
     assert_eq!(ours["pid"], std::process::id());
     assert_eq!(ours["host"], theirs["host"]);
@@ -71,7 +111,7 @@ async fn a_worker_shows_among_the_instances_of_pg_boss() {
         [&json!(10), &json!(0.05)]
     );
 
-    // The same through our own eyes; Node has told of its worker by its second beat only.
+    // The same through our own eyes.
     let straw = Straw::on(&schema).await;
     let client = straw.database.client().await.expect("a connection");
     let read = instances(&client, &straw.dialect, 10, None)
