@@ -137,6 +137,11 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
+/// Asks whether that is to be done to what was named, where there is somebody to be asked; a script means what it says.
+fn agreed_by_name(yes: bool, what: &str) -> Result<(), Error> {
+    agreed(yes || !std::io::stdin().is_terminal(), what)
+}
+
 /// Asks whether that is to be done, unless it was said already; where nobody can be asked, it is not.
 fn agreed(yes: bool, what: &str) -> Result<(), Error> {
     if yes {

@@ -140,6 +140,9 @@ impl List {
         )
         .await
         .map_err(|error| connection.refused(error))?;
+        if rows.is_empty() {
+            connection.must_have(&self.queue).await?;
+        }
         if self.json {
             let rows: Vec<_> = rows.iter().map(|row| &row.row).collect();
             page.json(&rows)?;

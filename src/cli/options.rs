@@ -67,15 +67,21 @@ impl Connection {
         client::Client::new(self.database.clone(), self.dialect.schema())
     }
 
+    /// Refuses the name of a queue that is not there.
+    pub(super) async fn must_have(&self, queue: &str) -> Result<(), Error> {
+        let found = self.boss().get_queue(queue).await;
+        match found.map_err(|error| self.failed(error))? {
+            Some(_) => Ok(()),
+            None => Err(no_queue(queue)),
+        }
+    }
+
     /// The error of a call of [`boss`](Connection::boss).
     pub(super) fn failed(&self, error: impl Into<client::Error>) -> Error {
         match error.into() {
             client::Error::Enqueue(error) => self.not_taken(error),
             client::Error::Refused(Refusal::Database(source)) | client::Error::Database(source) => self.refused(source),
-            client::Error::Refused(Refusal::UnknownQueue(queue)) => Error::Refused {
-                what: format!("there is no queue {:?}", queue.as_str()),
-                next: Some("`strawboss queues list` shows those that are there".to_owned()),
-            },
+            client::Error::Refused(Refusal::UnknownQueue(queue)) => no_queue(queue.as_str()),
             error => Error::Refused {
                 what: error.to_string(),
                 next: None,
@@ -99,6 +105,14 @@ impl Connection {
                 next,
             },
         }
+    }
+}
+
+/// The error of a queue that is not there.
+pub(super) fn no_queue(queue: &str) -> Error {
+    Error::Refused {
+        what: format!("there is no queue {queue:?}"),
+        next: Some("`strawboss queues list` shows those that are there".to_owned()),
     }
 }
 

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::options::{Connection, DatabaseOptions, time};
+use super::options::{Connection, DatabaseOptions, no_queue, time};
 use super::page::Align;
 use super::{Done, Error, Page};
 use crate::claim;
@@ -102,16 +102,16 @@ struct Create {
     #[arg(long, value_name = "TIME", value_parser = time, requires = "retry_backoff")]
     retry_delay_max: Option<Duration>,
     /// What one attempt may take
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, visible_alias = "expire-in-seconds", value_name = "TIME", value_parser = time)]
     expire: Option<Duration>,
     /// How long a job may wait before it is deleted unrun
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, visible_alias = "retention-seconds", value_name = "TIME", value_parser = time)]
     retention: Option<Duration>,
     /// How long a finished job is kept; 0 keeps it for ever
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, visible_alias = "delete-after-seconds", value_name = "TIME", value_parser = time)]
     delete_after: Option<Duration>,
     /// The heartbeat of its jobs, at least 10 s
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, visible_alias = "heartbeat-seconds", value_name = "TIME", value_parser = time)]
     heartbeat: Option<Duration>,
     /// Let inserts wake listening workers
     #[arg(long)]
@@ -213,10 +213,7 @@ impl Show {
             .await
             .map_err(|error| connection.refused(error))?;
         let Some(row) = rows.first() else {
-            return Err(Error::Refused {
-                what: format!("there is no queue {:?}", only[0]),
-                next: Some("`strawboss queues list` shows those that are there".to_owned()),
-            });
+            return Err(no_queue(&only[0]));
         };
         if self.json {
             page.json(&shown(row, &pauses(&connection).await?))?;

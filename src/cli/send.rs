@@ -54,13 +54,13 @@ pub struct Send {
     #[arg(long, value_name = "TIME", value_parser = time, requires = "retry_backoff")]
     retry_delay_max: Option<Duration>,
     /// What one attempt may take
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, visible_alias = "expire-in-seconds", value_name = "TIME", value_parser = time)]
     expire: Option<Duration>,
     /// How long the job may wait before it is deleted unrun
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, visible_alias = "retention-seconds", value_name = "TIME", value_parser = time)]
     retention: Option<Duration>,
     /// How long the job is kept once it is finished; 0 keeps it for ever
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, visible_alias = "delete-after-seconds", value_name = "TIME", value_parser = time)]
     delete_after: Option<Duration>,
     /// What the queue's policy and throttle slots tell jobs apart by
     #[arg(long, value_name = "KEY")]
@@ -75,13 +75,13 @@ pub struct Send {
     #[arg(long, value_name = "QUEUE")]
     dead_letter: Option<String>,
     /// The group the job counts against
-    #[arg(long, value_name = "ID")]
+    #[arg(long, visible_alias = "group-id", value_name = "ID")]
     group: Option<String>,
     /// The tier that selects the group's limit
     #[arg(long, value_name = "TIER", requires = "group")]
     group_tier: Option<String>,
     /// The job's heartbeat, at least 10 s
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, visible_alias = "heartbeat-seconds", value_name = "TIME", value_parser = time)]
     heartbeat: Option<Duration>,
     #[command(flatten)]
     database: DatabaseOptions,
@@ -252,6 +252,13 @@ mod tests {
             (send.retry_backoff, send.retry_delay_max),
             (Some(true), Some(Duration::from_secs(300)))
         );
+        let send = parsed(
+            "q --expire-in-seconds 9 --retention-seconds 8 --delete-after-seconds 7 --heartbeat-seconds 60 --group-id a",
+        )
+        .expect("pg-boss's own names are understood");
+        let seconds = [send.expire, send.retention, send.delete_after, send.heartbeat];
+        assert_eq!(seconds, [9, 8, 7, 60].map(|seconds| Some(Duration::from_secs(seconds))));
+        assert_eq!(send.group.as_deref(), Some("a"));
         let send = parsed("q --retry-backoff=false").expect("parsed");
         assert_eq!(send.retry_backoff, Some(false));
     }

@@ -119,7 +119,7 @@ impl ApiConfig {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Api {
-    /// Serve the routes. On without a word where `strawboss run` has no file, or the variables of pg-boss's own proxy.
+    /// Serve the routes. On without a word where `http.api_token` is set, or in the place of pg-boss's own proxy.
     #[schemars(extend("default" = false))]
     enabled: Option<bool>,
     /// What the routes begin with; `/` for nothing.
@@ -219,13 +219,20 @@ impl Api {
     /// Resolves the section; `bare` says that no file was read, and that the API is what the process is for then.
     pub(super) fn resolve(&mut self, resolver: &mut Resolver<'_>, token: Option<Secret>, bare: bool) -> ApiConfig {
         let default = ApiConfig::default();
-        let enabled = match (self.enabled, spoken(resolver)) {
-            (Some(enabled), _) => resolver.pick("api.enabled", Some(enabled), || false),
-            (None, Some(name)) => {
+        let token = token.filter(|token| !token.reveal().is_empty());
+        let enabled = match (self.enabled, spoken(resolver), &token) {
+            (Some(enabled), ..) => resolver.pick("api.enabled", Some(enabled), || false),
+            (None, Some(name), _) => {
                 resolver.note("api.enabled", true, Origin::Environment(name.to_owned()));
                 true
             }
-            (None, None) => resolver.pick("api.enabled", None, || bare),
+            // Whoever hands out a token wants its bearers to be served.
+            (None, None, Some(_)) => {
+                let origin = resolver.written("http.api_token");
+                resolver.note("api.enabled", true, origin);
+                true
+            }
+            (None, None, None) => resolver.pick("api.enabled", None, || bare),
         };
         let listed = |written: Option<Vec<String>>| written.filter(|names| !names.is_empty()).map(List);
         let mut asked = Asked {
@@ -386,7 +393,6 @@ impl Asked<'_, '_> {
 
     fn token(&mut self, written: Option<Secret>) -> Option<Secret> {
         let key = "http.api_token";
-        let written = written.filter(|token| !token.reveal().is_empty());
         let (token, origin) = match written {
             Some(token) => (token, self.resolver.written(key)),
             None => {

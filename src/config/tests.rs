@@ -706,6 +706,8 @@ fn secrets_are_in_no_words_about_the_configuration() {
 url = "postgres://app:hunter2@db/app"
 [http]
 api_token = "hunter2"
+[api]
+enabled = false
 [telemetry]
 otlp_endpoint = "http://u:hunter2@otel/"
 [queues.a]
@@ -749,6 +751,20 @@ fn api_settings(text: &str, environment: &[(&str, &str)]) -> String {
         )
         .collect();
     lines.join("\n")
+}
+
+#[test]
+fn a_token_has_the_api_served_to_its_bearers() {
+    let enabled = |text: &str| {
+        report(text, &[("DATABASE_URL", "postgres://db/app")])
+            .config
+            .api
+            .enabled
+    };
+    assert!(enabled("[http]\napi_token = 'secret'"));
+    assert!(!enabled("[http]\napi_token = 'secret'\n[api]\nenabled = false"));
+    assert!(!enabled("[http]\napi_token = ''"));
+    assert!(!enabled("[queues.q]\nhandler = { noop = true }"));
 }
 
 #[test]
@@ -865,7 +881,8 @@ cors = { origin = ["ä"] }
     Error api.basic_auth: PGBOSS_PROXY_AUTH_USERNAME is not set; user and password go together
     Error http.listen: HOST must be an IP address or localhost, and PORT a port's number; or set http.listen, which goes before them
     "#);
-    insta::assert_snapshot!(api_settings("[http]\napi_token = 'x'", &[]), @r#"
+    insta::assert_snapshot!(api_settings("[http]\napi_token = 'x'\n[api]\nenabled = false", &[]), @r#"
+    api.enabled = false (file)
     http.api_token = *** (file)
     Notice http.api_token: nobody is asked for it: the API is not served, for api.enabled is false
     "#);

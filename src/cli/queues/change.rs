@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::claim;
 use crate::cli::options::{DatabaseOptions, time};
-use crate::cli::{Done, Error, Page, agreed};
+use crate::cli::{Done, Error, Page, agreed_by_name};
 use crate::enqueue::QueueChanges;
 use crate::inspect::{JobFilter, count_jobs};
 use crate::job::State;
@@ -47,16 +47,16 @@ pub(super) struct Update {
     #[arg(long, conflicts_with = "retry_delay_max")]
     no_retry_delay_max: bool,
     /// What one attempt may take
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, visible_alias = "expire-in-seconds", value_name = "TIME", value_parser = time)]
     expire: Option<Duration>,
     /// How long a job may wait before it is deleted unrun
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, visible_alias = "retention-seconds", value_name = "TIME", value_parser = time)]
     retention: Option<Duration>,
     /// How long a finished job is kept; 0 keeps it for ever
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, visible_alias = "delete-after-seconds", value_name = "TIME", value_parser = time)]
     delete_after: Option<Duration>,
     /// The heartbeat of its jobs, at least 10 s
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, visible_alias = "heartbeat-seconds", value_name = "TIME", value_parser = time)]
     heartbeat: Option<Duration>,
     /// Give its jobs no heartbeat
     #[arg(long, conflicts_with = "heartbeat")]
@@ -70,11 +70,11 @@ pub(super) struct Update {
 
 /// Delete a queue with all its jobs.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  strawboss queues delete email-old --yes")]
+#[command(after_help = "Example:\n  strawboss queues delete email-old")]
 pub(super) struct Delete {
     /// Its name
     queue: String,
-    /// Do not ask
+    /// Do not ask; without a terminal nobody is asked
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -84,9 +84,9 @@ pub(super) struct Delete {
 /// Delete jobs of a queue: those that nobody has claimed yet, or others.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    strawboss queues purge email              what waits, once you have said yes\n  \
-    strawboss queues purge email --stored --yes   what is completed, cancelled or failed\n  \
-    strawboss queues purge email --all --yes      everything, running jobs too")]
+    strawboss queues purge email                  what waits\n  \
+    strawboss queues purge email --stored         what is completed, cancelled or failed\n  \
+    strawboss queues purge email --all            everything, running jobs too")]
 pub(super) struct Purge {
     /// Its name
     queue: String,
@@ -96,7 +96,7 @@ pub(super) struct Purge {
     /// All of them, running jobs too
     #[arg(long, conflicts_with = "stored")]
     all: bool,
-    /// Do not ask
+    /// Do not ask; without a terminal nobody is asked
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -178,7 +178,7 @@ impl Delete {
         )
         .await
         .map_err(|error| connection.refused(error))?;
-        agreed(self.yes, &format!("delete queue {} with its {count} jobs", self.queue))?;
+        agreed_by_name(self.yes, &format!("delete queue {} with its {count} jobs", self.queue))?;
         let deleted = boss.delete_queue(self.queue.as_str()).await;
         deleted.map_err(|error| connection.failed(error))?;
         page.line(&format!("deleted {}", self.queue))?;
@@ -189,6 +189,7 @@ impl Delete {
 impl Purge {
     pub(super) async fn run(self, page: &mut Page) -> Result<Done, Error> {
         let connection = self.database.connect().await?;
+        connection.must_have(&self.queue).await?;
         let states = match (self.all, self.stored) {
             (true, _) => Vec::new(),
             (_, true) => vec![State::Completed, State::Cancelled, State::Failed],
@@ -201,7 +202,7 @@ impl Purge {
         let count = count_jobs(&connection.client, &connection.dialect, &self.queue, &filter)
             .await
             .map_err(|error| connection.refused(error))?;
-        agreed(self.yes, &format!("delete {count} jobs of queue {}", self.queue))?;
+        agreed_by_name(self.yes, &format!("delete {count} jobs of queue {}", self.queue))?;
         let boss = connection.boss();
         let queue = QueueName::from(self.queue.as_str());
         let deleted = match (self.all, self.stored) {
@@ -221,13 +222,7 @@ impl Purge {
 impl Pause {
     pub(super) async fn run(self, page: &mut Page) -> Result<Done, Error> {
         let mut connection = self.database.connect().await?;
-        let found = connection.boss().get_queue(self.queue.as_str()).await;
-        if found.map_err(|error| connection.failed(error))?.is_none() {
-            return Err(Error::Refused {
-                what: format!("there is no queue {:?}", self.queue),
-                next: Some("`strawboss queues list` shows those that are there".to_owned()),
-            });
-        }
+        connection.must_have(&self.queue).await?;
         let (schema, queue) = (
             connection.dialect.schema().to_owned(),
             QueueName::from(self.queue.as_str()),

@@ -92,6 +92,12 @@ async fn queues_and_jobs_are_changed_by_command() {
     assert_eq!(done.out, "deleted 3 jobs of q\n");
     assert_eq!(states(&schema).await, "active completed");
 
+    for arguments in [["queues", "purge", "none"], ["jobs", "list", "none"]] {
+        let refused = run(&arguments);
+        assert_eq!(refused.code, 1, "{arguments:?}");
+        assert!(refused.err.contains("there is no queue \"none\""), "{}", refused.err);
+    }
+
     let done = run(&["queues", "pause", "q", "--reason", "rest"]).well();
     assert!(done.err.contains("Node's pg-boss does not know of it"), "{}", done.err);
     let listed = run(&["queues", "list", "--json"]).well().json();
@@ -118,7 +124,9 @@ async fn queues_and_jobs_are_changed_by_command() {
         json!({"total": 2, "destinations": [{"name": "q", "count": 1}], "unroutable": 1})
     );
     assert_eq!(run(&["redrive", "dead"]).well().out, "moved 1 jobs\n");
-    assert_eq!(run(&["queues", "delete", "dead"]).code, 1);
-    run(&["queues", "delete", "dead", "--yes"]).well();
+    // A script that names the queue means it: there is nobody to be asked.
+    let done = run(&["queues", "purge", "dead", "--all"]).well();
+    assert!(done.err.contains("about to delete"), "{}", done.err);
+    run(&["queues", "delete", "dead"]).well();
     assert_eq!(schema.value("select count(*) from {schema}.queue").await, json!(1));
 }
