@@ -76,6 +76,11 @@ def until(what, process, name, done, patience=90):
     fail(f"waited in vain for {what}:\n{said(name)[-3000:]}")
 
 
+def again(name, command, **options):
+    """What starts it, as often as it is called."""
+    return lambda: start(name, command, **options)
+
+
 def stop(name, process, code=0):
     process.send_signal(signal.SIGTERM)
     try:
@@ -399,7 +404,8 @@ def live(services, binary, user, rules, dashboards):
                       if re.match(r"npm_config_|\w+_proxy$|NODE_EXTRA_CA_CERTS$|SSL_CERT_", k, re.I)}}
     if (pathlib.Path.home() / ".npmrc").exists():
         environment["npm_config_userconfig"] = str(pathlib.Path.home() / ".npmrc")
-    app = start("app", [placed(word, service) for word in service["command"]], cwd=home, env=environment)
+    begin_app = again("app", [placed(word, service) for word in service["command"]], cwd=home, env=environment)
+    app = begin_app()
     health = service["healthcheck"]["test"][1:]
     until("the app", app, "app", lambda: "listening at" in said("app"), 120)
     health = [word.replace("127.0.0.1:3000", f"127.0.0.1:{ports['app:3000']}") for word in health]
@@ -420,7 +426,8 @@ def live(services, binary, user, rules, dashboards):
         path.chmod(0o755)
     for path in [binary, *configuration.iterdir()]:
         path.chmod(0o755)
-    worker = start("strawboss", [*lowered(user), str(binary), *arguments], cwd=configuration, env=environment)
+    begin_worker = again("strawboss", [*lowered(user), str(binary), *arguments], cwd=configuration, env=environment)
+    worker = begin_worker()
     asked = [*lowered(user), str(binary), "check", "--live", "--config", arguments[-1]]
     ready = lambda: subprocess.run(asked, env=environment, capture_output=True).returncode == 0
     until("the health check", worker, "strawboss", ready)
@@ -436,10 +443,10 @@ def live(services, binary, user, rules, dashboards):
     at = f"http://127.0.0.1:{port}"
     until("Prometheus", prometheus, "prometheus", lambda: answers(f"{at}/-/ready"))
 
-    step(f"{RATE} jobs a second for {LOAD} s")
     if PICTURES:
-        draw(at, binary, database)
+        app, worker = a_bad_day(at, binary, database, app, begin_app, worker, begin_worker)
     else:
+        step(f"{RATE} jobs a second for {LOAD} s")
         time.sleep(LOAD)
     exported = get(f"http://{worker_at}/metrics")
     later = check_names(rules, dashboards, exported)
@@ -454,18 +461,64 @@ def live(services, binary, user, rules, dashboards):
     stop("demo", demo)
 
 
-def draw(at, binary, database):
-    """The pictures of README: three minutes with a burst of emails every now and then."""
-    for _ in range(6):
-        jobs = "".join(json.dumps({"to": f"user-{n}@example.com"}) + "\n" for n in range(400))
-        run([binary, "send", "email", "-", "--database-url", database, "--schema", SCHEMA], input=jobs)
-        time.sleep(30)
+def a_bad_day(at, binary, database, app, begin_app, worker, begin_worker):
+    """The pictures of README: a wave, an app that is down, a worker that is killed. Answers the app and the worker there
+    are at the end."""
+    step("a bad day, for the pictures")
+
+    def send(queue, count, data):
+        jobs = "".join(json.dumps(data(n)) + "\n" for n in range(count))
+        run([binary, "send", queue, "-", "--database-url", database, "--schema", SCHEMA], input=jobs)
+
+    def mails(count):
+        send("email", count, lambda n: {"to": f"user-{n}@example.com"})
+
+    def kill(process):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        STARTED[:] = [(n, p) for n, p in STARTED if p is not process]
+
+    begin, marks = time.time(), []
+    time.sleep(20)
+    since = time.time()
+    mails(3000)
+    send("thumbnail", 300, lambda n: {"picture": n})
+    time.sleep(25)
+    marks.append((since, time.time(), "a wave of 3,300 jobs"))
+    time.sleep(20)
+    since = time.time()
+    kill(app)
+    while time.time() < since + 15:
+        mails(40)
+        time.sleep(1)
+    app = begin_app()
+    until("the app", app, "app", lambda: "listening at" in said("app"), 120)
+    marks.append((since, time.time(), "the app is down"))
+    time.sleep(10)
+    since = time.time()
+    run([binary, "redrive", "email-dead", "--database-url", database, "--schema", SCHEMA])
+    time.sleep(5)
+    marks.append((since, time.time(), "redrive"))
+    time.sleep(20)
+    send("thumbnail", 100, lambda n: {"picture": n})
+    time.sleep(2)
+    since = time.time()
+    kill(worker)
+    time.sleep(5)
+    worker = begin_worker()
+    time.sleep(10)
+    marks.append((since, time.time(), "the worker is killed"))
+    time.sleep(30)
     # By the python3 of the PATH, which may have matplotlib; the system's has not.
-    run(["python3", ROOT / "grafana/pictures.py", at, PICTURES])
+    run(["python3", ROOT / "grafana/pictures.py", at, PICTURES, str(begin), str(time.time() - 1), json.dumps(marks)])
+    return app, worker
 
 
 def prometheus_configuration(service, worker_at):
     text = placed((ROOT / "deploy/prometheus.yml").read_text(), service).replace("strawboss:9464", worker_at)
+    if PICTURES:
+        # What takes seconds is to be seen.
+        text = text.replace("scrape_interval: 5s", "scrape_interval: 1s")
     (TMP / "prometheus.yml").write_text(text)
     return TMP / "prometheus.yml"
 
@@ -509,9 +562,9 @@ def ask_rules(at):
     check(rules, "Prometheus has found no rules")
     for rule in rules:
         check(rule["health"] == "ok", f"{rule['name']}: {rule['health']} {rule.get('lastError')}")
-    # A page on a system in order wakes somebody for nothing.
+    # A page on a system in order wakes somebody for nothing; that of the pictures was not in order.
     woken = [rule["name"] for rule in rules if rule.get("state") == "firing" and rule["labels"]["severity"] == "page"]
-    check(not woken, f"fires on a system in order: {woken}")
+    check(PICTURES or not woken, f"fires on a system in order: {woken}")
 
 
 def main():

@@ -26,7 +26,7 @@ NOT_RUN = {
     ("README.md", "Docker"): ".ci/deploy does what can be done without an engine",
     ("docs/events.md", "Queries"): "needs whoever answers; tests/it/events has both",
     ("docs/events.md", "Subscriptions"): "needs that handler and that queue; tests/it/events has both",
-    ("docs/serverless.md", "Sending: from a function"): "needs an empty database of that name; the tests install schemas",
+    ("docs/serverless.md", "Sending"): "needs an empty database of that name; the tests install schemas",
 }
 
 # A command that does not end, by how it begins, and what shows that it is up.
@@ -131,11 +131,24 @@ def compare(shown, said, where):
             fail(f"{where}: this is not shown: {line}\nbut\n{said[-3000:]}")
 
 
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def free(*ports):
     for port in ports:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                fail(f"something listens on port {port}, which README's commands are about")
+        if listens(port):
+            fail(f"something listens on port {port}, which README's commands are about")
+
+
+def until(port, listened, terminal):
+    """Waits until somebody listens on a port, or nobody any more."""
+    for _ in range(PATIENCE * 5):
+        if listens(port) == listened:
+            return
+        time.sleep(0.2)
+    fail(f"{terminal.name}: waited in vain for port {port}:\n{terminal.said()[-3000:]}")
 
 
 def checkout(node):
@@ -186,7 +199,8 @@ class Tour:
         return self.terminals[name]
 
     def written(self, text):
-        return text.replace("postgres://postgres@127.0.0.1:5432/postgres", self.url)
+        text = text.replace("postgres://postgres@127.0.0.1:5432/postgres", self.url)
+        return text.replace("cargo build --release\n", "test -x target/release/strawboss\n")
 
     def sections(self, page, *wanted):
         """The blocks of these sections, marked as run."""
@@ -217,10 +231,12 @@ class Tour:
     def elsewhere(self):
         """What README shows beyond the tour, on its database."""
         third = self.terminal("third")
-        for heading, _, language, text in self.sections("README.md", "Commands", "Events", "Benchmarks"):
+        for heading, _, language, text in self.sections("README.md", "Commands", "Events", "Watching it", "Benchmarks"):
             if language == "sh":
                 step(f"README, {heading}")
-                third.run(text)
+                said = third.run(text)
+                if heading == "Watching it" and not re.search(r"^email +\S+ +\d", said, re.M):
+                    fail(f"README, {heading}: nothing of the queue email in\n{said}")
 
     def api(self):
         step("README, The API")
@@ -260,6 +276,18 @@ class Tour:
                     fail(f"docs/api.md: {said}")
         self.terminals.pop("api of the page").end()
 
+    def logs(self):
+        step("docs/logs.md")
+        for _, _, language, text in self.sections("docs/logs.md", "What is logged"):
+            for line in text.splitlines() if language == "sh" else ():
+                running = Terminal("logs", self.environment, TMP / "empty")
+                running.type(f"export DATABASE_URL={shlex.quote(self.url)} PATH={self.place}/target/release:$PATH")
+                running.type(line)
+                # At `warn` it need not say anything.
+                until(9464, True, running)
+                running.end()
+                until(9464, False, running)
+
     def pages(self):
         third = self.terminal("third")
         for page in ("docs/events.md", "docs/moving-a-queue.md"):
@@ -291,6 +319,7 @@ def main():
     tour.elsewhere()
     tour.api()
     tour.api_page()
+    tour.logs()
     tour.pages()
     tour.nothing_left_out()
     step("all of it is as written")
