@@ -135,6 +135,7 @@ async fn the_dashboard_of_pg_boss_shows_what_strawboss_alone_runs() {
     config.worker.name = "billing".to_owned();
     config.upkeep.supervise_interval = std::time::Duration::from_secs(1);
     config.upkeep.monitor_interval = std::time::Duration::from_secs(1);
+    config.upkeep.persist_queue_stats = true;
     let crew = Crew::start(
         config,
         [(
@@ -169,7 +170,14 @@ async fn the_dashboard_of_pg_boss_shows_what_strawboss_alone_runs() {
             &["nightly", "17 3 * * 1-5", "Europe/Berlin", "FREQ=MONTHLY;BYDAY=-1FR"],
         )
         .await;
+    dashboard
+        .shows("/schedules/ledger-mail/nightly", &["17 3 * * 1-5", "Next occurrence"])
+        .await;
     dashboard.shows("/warnings", &["a ledger that grows"]).await;
+    dashboard
+        .shows("/queues/ledger-mail/metrics", &["Queue stats history", "Failed"])
+        .await;
+    dashboard.shows("/migrations", &["No async migrations recorded"]).await;
     drop(dashboard);
 
     // No released dashboard has a page for instances; what one would read is this.
