@@ -290,6 +290,8 @@ class Tour:
 
     def pages(self):
         third = self.terminal("third")
+        # The reader's configuration there wants one, as the example's does.
+        third.type("export EMAIL_WEBHOOK_SECRET=whsec_c2VjcmV0LW9mLXRoZS1leGFtcGxl")
         for page in ("docs/events.md", "docs/moving-a-queue.md"):
             step(page)
             for heading, _, language, text in list(blocks(page)):
